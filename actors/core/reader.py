@@ -1,0 +1,106 @@
+"""Reads: from any thread, without a lock, while the owner writes.
+
+What makes them right is the order in which the owner works (see `state`): a cell is only
+taken once the published revision has reached it, and its predecessor is only forgotten
+after that. RACE comments below name what a reader may meet in between.
+"""
+
+from collections.abc import Iterable
+
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.state import RETIRED, OwnerState
+
+
+class RetiredError(Exception):
+    """The state serves no more; ask the directory who does."""
+
+
+def find(
+    state: OwnerState, step_name: str | None, key: str, now: float
+) -> Cell | None:
+    """Return the live version of `key`, or `None`.
+
+    Raises:
+        RetiredError: The state was retired before the answer was known.
+    """
+    while True:
+        cell = state.table(step_name).get(key)
+        revision = state.revision
+        if revision == RETIRED:
+            raise RetiredError
+        while cell is not None and cell.revision > revision:
+            cell = cell.previous
+            if cell is None:
+                # RACE: published and settled since; look again.
+                break
+        else:
+            if cell is None or (cell.expires is not None and cell.expires <= now):
+                return None
+            return cell
+
+
+def find_all(
+    state: OwnerState, step_name: str | None, keys: Iterable[str] | None, now: float
+) -> tuple[int, dict[str, Cell]]:
+    """Return a revision and the live entries as of it: of `keys`, or all there are.
+
+    Never waits: it starts again only when a whole command was settled meanwhile.
+
+    Raises:
+        RetiredError: The state was retired before the answer was known.
+
+    Cost: O(entries returned); one C call for a whole table while no writer is half-way
+    and nothing has just expired.
+    """
+    while True:
+        # ORDER: `settled` first. While it stays, no predecessor that `revision` needs
+        # is forgotten and no deleted cell leaves its table.
+        settled, revision = state.settled, state.revision
+        if revision == RETIRED:
+            raise RetiredError
+        table = state.table(step_name)
+        if keys is None:
+            cells = table.copy()
+        else:
+            found = ((key, table.get(key)) for key in keys)
+            cells = {key: cell for key, cell in found if cell is not None}
+        quiet = settled == revision == state.latest and state.next_expiry > now
+        alive: dict[str, Cell] | None = cells
+        if not quiet:
+            alive = _as_of(cells, revision, now)
+        if alive is not None and state.settled == settled:
+            return revision, alive
+
+
+def count(state: OwnerState, step_name: str | None, now: float) -> int:
+    """Return how many entries are alive; O(1) unless something has just expired."""
+    settled, revision = state.settled, state.revision
+    size = len(state.table(step_name))
+    quiet = settled == revision == state.latest and state.next_expiry > now
+    if quiet and state.settled == settled:
+        return size
+    return len(find_all(state, step_name, None, now)[1])
+
+
+def holds_keys(state: OwnerState, now: float) -> bool:
+    """Return whether any entry of the owner is alive."""
+    try:
+        return any(count(state, step_name, now) for step_name, _ in state.tables())
+    except RetiredError:
+        return False
+
+
+def _as_of(
+    cells: dict[str, Cell], revision: int, now: float
+) -> dict[str, Cell] | None:
+    """Return the live versions as of `revision`; `None` if one is forgotten."""
+    alive: dict[str, Cell] = {}
+    for key, newest in cells.items():
+        cell: Cell | None = newest
+        while cell is not None and cell.revision > revision:
+            cell = cell.previous
+        if cell is None:
+            return None
+        if cell.expires is None or cell.expires > now:
+            alive[key] = cell
+    return alive

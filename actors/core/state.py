@@ -1,0 +1,242 @@
+"""What an owner knows: its tables, its revision, its accounting.
+
+One writer changes it, in the owner's turn; any number of threads read it without a lock.
+A command is carried out in three steps, each of which may be interrupted and repeated:
+
+1. `stage` puts the new cells into their tables. Readers still see their predecessors.
+2. `publish` stores the new revision: the one instant at which the command happens.
+3. `settle` forgets predecessors, removes deleted cells, and brings the accounting up.
+
+INVARIANT: `settled <= revision <= latest`, and all three are equal between commands.
+INVARIANT: `next_expiry` is never later than the expiry of a live cell.
+"""
+
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from math import inf
+from typing import Final
+
+from stateward.actors.core.cells import ABSENT, DELETED, NEVER, Cell
+from stateward.actors.core.limits import Limits
+from stateward.actors.core.scopes import GlobalScope, OwnerScope
+
+RETIRED: Final = -1
+"""Revision of a state that serves no more: every cell in it looks unpublished."""
+
+_HEAP_SLACK: Final = 64
+"""LIMIT: out-of-date expiries that may wait before they are swept out."""
+
+
+class Table(dict[str, Cell]):
+    """The newest version of every entry of one scope."""
+
+    __slots__ = ("revision", "state", "step_name")
+
+    def __init__(self, state: "OwnerState", step_name: str | None) -> None:
+        """Make an empty table that no command has touched."""
+        super().__init__()
+        self.state = state
+        """Whose revision says which versions may be seen."""
+        self.step_name = step_name
+        """`None` for the owner's own scope."""
+        self.revision = 0
+        """Of the last command that changed this scope."""
+
+
+class OwnerState:
+    """One owner's scopes at their newest, and the older versions readers may still need.
+
+    Slots, because a million idle workflows keep one each.
+    """
+
+    __slots__ = (
+        "_expiries",
+        "_expiries_max",
+        "alarm",
+        "keys",
+        "last",
+        "latest",
+        "limits",
+        "next_expiry",
+        "own",
+        "pending",
+        "revision",
+        "scope",
+        "settled",
+        "size",
+        "steps",
+        "used",
+    )
+
+    def __init__(self, scope: OwnerScope, limits: Limits, floor: int, now: float) -> None:
+        """Make the state of an owner that holds nothing.
+
+        Args:
+            scope: The owner's own scope; steps live beside it.
+            limits: What it may hold.
+            floor: Revision to go on from, so that none is ever used twice.
+            now: Seconds since the epoch.
+        """
+        self.scope = scope
+        self.limits = limits
+        self.own = Table(self, None)
+        self.steps: dict[str, Table] | None = None
+        self.revision = floor
+        """What readers may see; `RETIRED` once the state serves no more."""
+        self.latest = floor
+        """Of the newest command staged."""
+        self.settled = floor
+        """Of the newest command nothing is left to do for."""
+        self.last = floor
+        """As `revision`, but kept on retirement."""
+        self.keys = 0
+        """How many keys all tables hold."""
+        self.size = 0
+        """UTF-8 bytes of all keys and encoded bytes of all values."""
+        self.next_expiry = inf
+        """Seconds since the epoch; nothing expires before."""
+        self.alarm = inf
+        """Seconds since the epoch; when somebody will come to sweep."""
+        self.used = now
+        """Seconds since the epoch of the last command."""
+        self.pending: Event | None = None
+        self._expiries: list[tuple[float, str, str]] | None = None
+        self._expiries_max = _HEAP_SLACK
+
+    def table(self, step_name: str | None) -> Table:
+        """Return the table of a step, or of the owner itself; `NOWHERE` if it has none."""
+        if step_name is None:
+            return self.own
+        return NOWHERE if self.steps is None else self.steps.get(step_name, NOWHERE)
+
+    def tables(self) -> Iterator[tuple[str | None, Table]]:
+        """Yield every table with the name of its step, from one moment."""
+        yield None, self.own
+        if self.steps is not None:
+            yield from list(self.steps.items())
+
+    def stage(self, event: "Event") -> None:
+        """Put the new cells of `event` into their tables, unseen."""
+        self.pending = event
+        self.latest = event.revision
+        if event.opened:
+            if self.steps is None:
+                self.steps = {}
+            self.steps.update(event.opened)
+        for table, key, cell in event.changes:
+            cell.previous = table.get(key, ABSENT)
+            expires = cell.expires
+            if expires is not None and expires != DELETED:
+                # ORDER: the bound falls before anybody can see the cell.
+                if expires < self.next_expiry:
+                    self.next_expiry = expires
+                self._expect(expires, table.step_name, key)
+            table[key] = cell
+
+    def publish(self, event: "Event") -> None:
+        """Make `event` visible to every reader at once."""
+        self.revision = event.revision
+
+    def settle(self, event: "Event") -> None:
+        """Forget what `event` replaced; may be repeated from the start."""
+        for table, key, cell in event.changes:
+            if cell.expires == DELETED and table.get(key) is cell:
+                del table[key]
+            cell.previous = None
+            table.revision = event.revision
+            if not table and table.step_name is not None:
+                self._close(table)
+        self.keys = event.keys
+        self.size = event.size
+        self.last = self.settled = event.revision
+        self.pending = None
+
+    def recover(self) -> None:
+        """Finish or undo a command that was interrupted; no effect between commands."""
+        event = self.pending
+        if event is None:
+            return
+        if self.revision >= event.revision:
+            self.settle(event)
+            return
+        for table, key, cell in event.changes:
+            # RACE: a reader may hold the cell; its revision will be given out again.
+            cell.revision = NEVER
+            if table.get(key) is cell:
+                if cell.previous is None or cell.previous is ABSENT:
+                    del table[key]
+                else:
+                    table[key] = cell.previous
+        self.latest = self.revision
+        self.pending = None
+
+    def retire(self) -> None:
+        """Serve no more: readers turn to whoever took over."""
+        self.last = max(self.last, self.latest)
+        self.revision = RETIRED
+
+    def due(self, now: float) -> Iterator[tuple[Table, str]]:
+        """Yield the entries that have expired at `now`.
+
+        Each is looked at again until the caller has removed it, so that an interrupt
+        loses none. Afterwards `next_expiry` is exact.
+        """
+        expiries = self._expiries or []
+        while expiries and expiries[0][0] <= now:
+            expires, step_name, key = expiries[0]
+            table = self.table(step_name or None)
+            cell = table.get(key)
+            if cell is not None and cell.expires == expires:
+                yield table, key
+            heappop(expiries)
+        self.next_expiry = expiries[0][0] if expiries else inf
+
+    def _expect(self, expires: float, step_name: str | None, key: str) -> None:
+        """Note that `key` expires; keep the notes in proportion to what is alive."""
+        if self._expiries is None:
+            self._expiries = []
+        if len(self._expiries) >= self._expiries_max:
+            # Overwritten keys leave their old expiry behind.
+            alive = [note for note in self._expiries if self._is_current(*note)]
+            heapify(alive)
+            self._expiries = alive
+            self._expiries_max = 2 * len(alive) + _HEAP_SLACK
+        heappush(self._expiries, (expires, step_name or "", key))
+
+    def _is_current(self, expires: float, step_name: str, key: str) -> bool:
+        cell = self.table(step_name or None).get(key)
+        return cell is not None and cell.expires == expires
+
+    def _close(self, table: Table) -> None:
+        """Drop the table of a step that holds nothing any more."""
+        steps = self.steps
+        if steps is not None and steps.get(table.step_name or "") is table:
+            del steps[table.step_name or ""]
+
+
+class Event:
+    """The fact that one command was accepted: what it changes and what it answers."""
+
+    __slots__ = (
+        "changes",
+        "keys",
+        "opened",
+        "reply",
+        "revision",
+        "size",
+    )
+
+    def __init__(self, state: OwnerState) -> None:
+        """Begin the event that follows everything `state` has staged."""
+        self.revision = state.latest + 1
+        self.changes: list[tuple[Table, str, Cell]] = []
+        """INVARIANT: no entry is named twice."""
+        self.opened: dict[str, Table] | None = None
+        """Tables of steps that had none."""
+        self.keys = state.keys
+        self.size = state.size
+        self.reply: object = None
+
+
+NOWHERE: Final = OwnerState(GlobalScope(), Limits(), RETIRED, 0.0).own
+"""The table of what does not exist: empty, never written, and its state is retired."""

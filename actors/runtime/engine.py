@@ -1,0 +1,184 @@
+"""The engine: supervisor, workers and clock of one manager, started and stopped as one."""
+
+import asyncio
+import logging
+import threading
+from typing import Any, Final
+
+import pykka
+from pykka import ActorRegistry
+
+from stateward.actors.core.errors import ClosedError
+from stateward.actors.core.limits import Limits
+from stateward.actors.core.messages import Message
+from stateward.actors.core.ports import Clock, Dispatcher
+from stateward.actors.core.scopes import OwnerScope
+from stateward.actors.core.state import OwnerState
+from stateward.actors.runtime.clock import SystemClock
+from stateward.actors.runtime.owner import CloseOwner, Owner
+from stateward.actors.runtime.supervisor import (
+    Activate,
+    Close,
+    Directory,
+    Supervisor,
+)
+from stateward.actors.runtime.turns import BUSY, StoppedError, TurnRef, TurnTimeoutError
+from stateward.actors.runtime.workers import WorkerPool
+
+logger: Final = logging.getLogger("stateward.engine")
+
+
+class Engine:
+    """What a manager and its handles stand on.
+
+    Concurrency: Any thread, except inside a turn for what waits for one.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        clock: Clock | None,
+        dispatcher: Dispatcher | None,
+        idle_timeout: float | None,
+        ask_timeout: float,
+    ) -> None:
+        """Start the supervisor.
+
+        Args:
+            limits: Of every owner without limits of its own.
+            clock: What time it is; the system's if `None`.
+            dispatcher: Who runs queued messages; a pool of threads if `None`.
+            idle_timeout: Seconds after which an owner is let go; `None` for never.
+            ask_timeout: Seconds a write waits for its turn at most.
+        """
+        self.limits = limits
+        self.ask_timeout = ask_timeout
+        self._own_clock = SystemClock() if clock is None else None
+        self._own_pool = WorkerPool() if dispatcher is None else None
+        self.clock: Clock = clock or self._own_clock  # type: ignore[assignment]  # one is
+        self._dispatcher = dispatcher or self._own_pool
+        self.directory = Directory()
+        self.supervisor: TurnRef[Supervisor] = Supervisor.start(
+            directory=self.directory,
+            limits=limits,
+            clock=self.clock,
+            dispatcher=self._dispatcher,
+            idle_timeout=idle_timeout,
+        )
+        self._closing = threading.Lock()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a child of the process the engine runs in."""
+        return getattr(self._dispatcher, "forked", False)
+
+    def ask(self, message: object) -> Any:
+        """Ask the supervisor, and wait at most `ask_timeout` seconds."""
+        try:
+            return self.supervisor.ask(message, timeout=self.ask_timeout)
+        except StoppedError as error:
+            if self.supervisor.is_alive():
+                raise
+            raise ClosedError("the manager is closed") from error
+
+    def owner(self, scope: OwnerScope) -> TurnRef[Owner]:
+        """Return the live owner of `scope`, activating it if need be."""
+        active = self.directory.owners.get(scope)
+        if active is not None and active.is_alive():
+            return active
+        ref: TurnRef[Owner] = self.ask(Activate(scope))
+        return ref
+
+    def ask_owner(self, scope: OwnerScope, message: object) -> Any:
+        """Ask the owner of `scope`, whichever actor that is by then."""
+        while True:
+            owner = self.owner(scope)
+            try:
+                return owner.ask(message, timeout=self.ask_timeout)
+            except StoppedError:
+                if owner.is_alive():
+                    raise  # It was the handler that raised it.
+
+    async def ask_soon(self, scope: OwnerScope, message: Message) -> Any:
+        """As `ask_owner`, without ever blocking the running loop.
+
+        Raises:
+            AskTimeoutError: No answer in time. Effect: none if withdrawn, else unknown.
+        """
+        while True:
+            owner = self.directory.owners.get(scope)
+            if owner is None or not owner.is_alive():
+                owner = await self._await(self.supervisor, Activate(scope))
+            if not message.runs_foreign_code:
+                reply = owner.attempt(message)
+                if reply is not BUSY:
+                    return reply
+            try:
+                return await self._await(owner, message)
+            except StoppedError:
+                if owner.is_alive():
+                    raise
+
+    async def _await(self, ref: TurnRef[Any], message: object) -> Any:
+        """Queue `message` and await the reply."""
+        try:
+            future = ref.post(message, self.ask_timeout)
+            async with asyncio.timeout(self.ask_timeout) as limit:
+                return await future
+        except asyncio.CancelledError:
+            future.withdraw()
+            raise
+        except TimeoutError:
+            if not limit.expired():
+                raise  # It was the handler that raised it.
+            effect = "none" if future.withdraw() else "unknown"
+            raise TurnTimeoutError(
+                f"no answer from {ref} within {self.ask_timeout} seconds", effect=effect
+            ) from None
+
+    def states(self) -> dict[OwnerScope, OwnerState]:
+        """Return what every owner knows, active or not."""
+        if self.directory.closed:
+            raise ClosedError("the manager is closed")
+        return self.directory.states
+
+    def state(self, scope: OwnerScope) -> OwnerState | None:
+        """Return what the owner of `scope` knows; `None` if there is nothing."""
+        return self.directory.state(scope)
+
+    def close(self) -> None:
+        """Let every owner finish what waits for it, then end every thread; idempotent.
+
+        Raises:
+            AskTimeoutError: An owner's turn takes longer than `ask_timeout`; the
+                others are closed, and `close` may be called again. Effect: unknown.
+        """
+        if self.forked:
+            self.directory.closed = True
+            return
+        with self._closing:
+            if not self.supervisor.is_alive():
+                return
+            self.ask(Close())
+            for owner in list(self.directory.owners.values()):
+                try:
+                    owner.ask(CloseOwner(), timeout=self.ask_timeout)
+                except pykka.ActorDeadError:
+                    continue  # It ended by itself.
+            for state in list(self.directory.states.values()):
+                state.retire()
+            self.supervisor.stop()
+            if self._own_pool is not None:
+                self._own_pool.close()
+            if self._own_clock is not None:
+                self._own_clock.close()
+
+    def abandon(self) -> None:
+        """End every thread without waiting; for an engine nobody can reach any more."""
+        self.directory.closed = True
+        ActorRegistry.unregister(self.supervisor)
+        if self._own_pool is not None:
+            self._own_pool.abandon()
+        if self._own_clock is not None:
+            self._own_clock.abandon()

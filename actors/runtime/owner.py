@@ -1,0 +1,223 @@
+"""The owner: the one actor that may change a workflow's scope and its steps' scopes.
+
+It decides, publishes, and only then answers. A bug on the way is contained: what was
+staged is taken back, this actor ends, and the supervisor makes another from what was
+last published.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from threading import get_ident
+from typing import Any, Final, NoReturn
+from weakref import ref
+
+import pykka
+
+from stateward.actors.core import decider, faults
+from stateward.actors.core.errors import OwnerFailedError, StateError, UnavailableError
+from stateward.actors.core.messages import (
+    DropState,
+    ExpireState,
+    Message,
+    ModifyState,
+    Passivate,
+    SetLimits,
+)
+from stateward.actors.core.ports import Clock, Dispatcher
+from stateward.actors.core.scopes import OwnerScope
+from stateward.actors.core.state import Event, OwnerState
+from stateward.actors.core.values import unpack
+from stateward.actors.runtime.guard import busy
+from stateward.actors.runtime.turns import TurnActor, TurnRef
+
+logger: Final = logging.getLogger("stateward.owner")
+
+
+class OwnerGone:
+    """Signal to the supervisor: this owner has ended."""
+
+    __slots__ = ("error", "ref", "scope")
+
+    def __init__(
+        self, scope: OwnerScope, ref: pykka.ActorRef[Any], error: Exception | None
+    ) -> None:
+        """Say which owner ended, and of what; `None` if it was meant to."""
+        self.scope = scope
+        self.ref = ref
+        self.error = error
+
+
+class CloseOwner:
+    """Command: serve no more, and answer no more reads; the manager is closing."""
+
+    __slots__ = ()
+
+
+class Owner(TurnActor):
+    """Single writer of one `OwnerState`."""
+
+    registered = False  # The supervisor knows its owners; Pykka's registry is slow.
+
+    def __init__(
+        self,
+        *,
+        state: OwnerState,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        supervisor: TurnRef[Any],
+    ) -> None:
+        """Take over `state` as it was last published."""
+        super().__init__(dispatcher=dispatcher, pending_max=state.limits.max_pending)
+        self.actor_inbox.successor = supervisor
+        self.state = state
+        self._clock = clock
+        self._now = clock.now
+        self._supervisor = supervisor
+        self._excused: Exception | None = None
+        """What a sender's own function raised: not a bug of ours."""
+
+    def take_turn(self, message: Any) -> Any:
+        """Carry out one command and return its reply."""
+        state = self.state
+        before = state.revision
+        try:
+            if state.pending is not None:
+                state.recover()
+            now = self._now()
+            if state.next_expiry <= now:
+                self._sweep(now)
+            decide = decider.DECISIONS.get(type(message))
+            if decide is None:
+                return self._take_other(message, now)
+            event = decide(state, message, now)
+            if event.changes:
+                self._carry_out(event)
+            state.used = now
+            return event.reply
+        except StateError:
+            self._excused = None
+            raise
+        except Exception as error:
+            if error is self._excused:
+                self._excused = None
+                raise
+            self._fail_over(error, before)
+
+    def _carry_out(self, event: Event) -> None:
+        """Make `event` happen: before `publish` it has not, after it it has."""
+        state = self.state
+        if faults.armed:
+            faults.hit("owner.decided")
+        state.stage(event)
+        if faults.armed:
+            faults.hit("owner.staged")
+        state.publish(event)
+        if faults.armed:
+            faults.hit("owner.published")
+        state.settle(event)
+        if faults.armed:
+            faults.hit("owner.settled")
+        if state.next_expiry < state.alarm:
+            self._set_alarm()
+
+    def _take_other(self, message: Any, now: float) -> Any:
+        """Serve what is no plain decision on the state."""
+        match message:
+            case ModifyState():
+                return self._modify(message, now)
+            case DropState():
+                return self._drop()
+            case SetLimits():
+                return self._limit(message)
+            case Passivate():
+                return self._passivate(message)
+            case ExpireState():
+                # Whoever came first has swept; what is left is to come again.
+                if self.state.alarm <= now:
+                    self._set_alarm()
+                return None
+            case CloseOwner():
+                self.state.retire()
+                return self._stop()
+            case _:
+                return super().take_turn(message)
+
+    def _modify(self, command: ModifyState, now: float) -> Any:
+        cell = self.state.table(command.scope.step_name).get(command.key)
+        value = unpack(command.default if cell is None else cell.value)
+        thread = get_ident()
+        try:
+            busy.add(thread)
+            value = command.function(value)
+        except Exception as error:
+            self._excused = error
+            raise
+        finally:
+            busy.discard(thread)
+        event = decider.replace(self.state, command, command.key, value, now)
+        self._carry_out(event)
+        self.state.used = now
+        return value
+
+    def _drop(self) -> bool:
+        held = self.state.keys > 0
+        self.state.retire()
+        self._end(None)
+        return held
+
+    def _limit(self, command: SetLimits) -> None:
+        assert command.limits is not None  # The supervisor puts in the manager's.
+        self.state.limits = command.limits
+        self.actor_inbox.limit = command.limits.max_pending
+
+    def _passivate(self, command: Passivate) -> bool:
+        if self.state.used > command.idle_since or self.actor_inbox.mail:
+            return False
+        if faults.armed:
+            faults.hit("supervisor.passivate")
+        if not self.state.keys:
+            self.state.retire()  # Nothing to come back to.
+        self._end(None)
+        return True
+
+    def _sweep(self, now: float) -> None:
+        """Remove what has expired, so that decisions meet nothing dead."""
+        state = self.state
+        for table, key in state.due(now):
+            self._carry_out(decider.expiry_of(state, table, key))
+        if state.alarm <= now:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Have somebody come when the next entry expires."""
+        state, supervisor = self.state, self._supervisor
+        state.alarm = state.next_expiry
+        if state.alarm < inf:
+            ring = partial(tell, ref(supervisor), ExpireState(state.scope))
+            self._clock.call_at(state.alarm, ring)
+
+    def _fail_over(self, error: Exception, before: int) -> NoReturn:
+        """End after a bug of ours; the last published state is what counts."""
+        self.state.recover()
+        effect = "none" if self.state.revision == before else "unknown"
+        logger.error("The owner of %s failed", self.state.scope, exc_info=error)
+        self._end(error)
+        raise OwnerFailedError(
+            f"the owner of {self.state.scope} failed: {error!r}", effect=effect
+        ) from error
+
+    def _end(self, error: Exception | None) -> None:
+        self._stop()
+        tell(ref(self._supervisor), OwnerGone(self.state.scope, self.actor_ref, error))
+
+
+def tell(supervisor: Callable[[], TurnRef[Any] | None], message: object) -> None:
+    """Send `message` unless the supervisor is gone; a timer must not keep it alive."""
+    alive = supervisor()
+    if alive is not None:
+        try:
+            alive.tell(message)
+        except UnavailableError:
+            pass  # It stopped; there is nobody left to tell.

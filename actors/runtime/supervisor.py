@@ -1,0 +1,283 @@
+"""The supervisor: routes requests, and looks after the owners.
+
+It activates an owner when one is needed, lets idle ones go, makes a new one when a
+handler failed, and quarantines a scope that keeps failing. Handles keep the route they
+were given, so it is not on the path of an ordinary read or write.
+"""
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from functools import partial
+from sys import maxsize
+from typing import Any, Final
+from weakref import ref
+
+from stateward.actors.core import faults, reader
+from stateward.actors.core.errors import (
+    ClosedError,
+    MailboxFullError,
+    QuarantinedError,
+    StateError,
+)
+from stateward.actors.core.limits import Limits
+from stateward.actors.core.messages import (
+    DropState,
+    ExpireState,
+    GetManyState,
+    GetSnapshot,
+    GetState,
+    Message,
+    Passivate,
+    Release,
+    SetLimits,
+)
+from stateward.actors.core.ports import Clock, Dispatcher
+from stateward.actors.core.scopes import OwnerScope, StateScope, WorkflowScope
+from stateward.actors.core.state import RETIRED, OwnerState
+from stateward.actors.core.values import JsonValue, unpack
+from stateward.actors.runtime.owner import Owner, OwnerGone, tell
+from stateward.actors.runtime.turns import Forward, TurnActor, TurnRef
+
+logger: Final = logging.getLogger("stateward.supervisor")
+
+FAILURES_MAX: Final = 3
+"""Failures of one owner within `FAILURES_WINDOW` that put its scope in quarantine."""
+FAILURES_WINDOW: Final = 60.0
+"""Seconds."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """Who owns what.
+
+    Concurrency: Changed in the supervisor's turns only; read by everybody, one look-up
+    at a time, without a lock.
+    """
+
+    states: dict[OwnerScope, OwnerState] = field(default_factory=dict)
+    """What each owner knows, whether it is active or not."""
+    owners: dict[OwnerScope, TurnRef[Owner]] = field(default_factory=dict)
+    """The active owners."""
+    quarantined: dict[OwnerScope, str] = field(default_factory=dict)
+    """Scopes that take no writes, and why."""
+    closed: bool = False
+    """Whether no owner is activated any more."""
+    activations: int = 0
+    passivations: int = 0
+    restarts: int = 0
+
+    def state(self, scope: OwnerScope) -> OwnerState | None:
+        """Return what the owner of `scope` knows; `None` if there is nothing."""
+        if self.closed:
+            raise ClosedError("the manager is closed")
+        state = self.states.get(scope)
+        return None if state is None or state.revision == RETIRED else state
+
+
+class Activate(Message):
+    """Query, from a handle: a reference to the owner of `scope`, made if need be."""
+
+    __slots__ = ()
+
+
+class Close:
+    """Command: activate nothing any more."""
+
+    __slots__ = ()
+
+
+class Tick:
+    """Signal, from a timer: look for owners that have been idle."""
+
+    __slots__ = ()
+
+
+class Supervisor(TurnActor):
+    """Routes what is addressed to a scope, and answers queries itself."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        limits: Limits,
+        clock: Clock,
+        dispatcher: Dispatcher,
+        idle_timeout: float | None,
+    ) -> None:
+        """Begin with no owner active."""
+        # Signals from owners must not be refused; they are bounded by the owners.
+        super().__init__(dispatcher=dispatcher, pending_max=maxsize)
+        self._directory = directory
+        self._limits = limits
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._idle_timeout = idle_timeout
+        self._ticking = False
+        self._overrides: dict[OwnerScope, Limits] = {}
+        self._failures: dict[OwnerScope, deque[float]] = {}
+        self._floor = 0
+        """Highest revision of any state that was forgotten; none is used twice."""
+
+    def on_receive(self, message: Any) -> Any:
+        """Route `message`, or serve it."""
+        match message:
+            case Activate():
+                return self._activate(message.scope.owner)
+            case GetState() | GetManyState() | GetSnapshot():
+                return self._read(message)
+            case Release():
+                return self._release(message.scope.owner)
+            case SetLimits():
+                return self._set_limits(message)
+            case DropState() | Passivate() | ExpireState():
+                return self._forward_if_known(message)
+            case Message():
+                return Forward(self._activate(message.scope.owner), message)
+            case OwnerGone():
+                return self._owner_gone(message)
+            case Tick():
+                return self._tick()
+            case Close():
+                self._directory.closed = True
+                return None
+            case _:
+                return super().on_receive(message)
+
+    def _activate(self, scope: OwnerScope) -> TurnRef[Owner]:
+        """Return the live owner of `scope`."""
+        directory = self._directory
+        if directory.closed:
+            raise ClosedError("the manager is closed")
+        active = directory.owners.get(scope)
+        if active is not None and active.is_alive():
+            return active
+        if scope in directory.quarantined:
+            raise QuarantinedError(
+                f"{scope} is in quarantine: {directory.quarantined[scope]}", scope=scope
+            )
+        if faults.armed:
+            faults.hit("supervisor.activate")
+        state = directory.states.get(scope)
+        if state is None or state.revision == RETIRED:
+            state = self._begin(scope, state)
+        owner = Owner.start(
+            state=state,
+            clock=self._clock,
+            dispatcher=self._dispatcher,
+            supervisor=self.actor_ref,
+        )
+        directory.states[scope] = state
+        directory.owners[scope] = owner
+        directory.activations += 1
+        self._keep_ticking()
+        return owner
+
+    def _begin(self, scope: OwnerScope, retired: OwnerState | None) -> OwnerState:
+        """Return the state of an owner that holds nothing yet."""
+        if retired is not None:
+            self._floor = max(self._floor, retired.last)
+        limits = self._overrides.get(scope, self._limits)
+        if scope.prefix():
+            limits.check_key_bytes(_id_of(scope))
+        return OwnerState(scope, limits, self._floor, self._clock.now())
+
+    def _read(self, message: GetState | GetManyState | GetSnapshot) -> JsonValue:
+        """Answer a query from the snapshot."""
+        default = message.default if isinstance(message, GetState) else {}
+        keys: tuple[str, ...] | None = None
+        if isinstance(message, GetState):
+            keys = (message.key,)
+        elif isinstance(message, GetManyState):
+            keys = message.keys
+        scope: StateScope = message.scope
+        state = self._directory.state(scope.owner)
+        if state is None:
+            return default
+        try:
+            _, cells = reader.find_all(state, scope.step_name, keys, self._clock.now())
+        except reader.RetiredError:
+            return default
+        values = {key: unpack(cell.value) for key, cell in cells.items()}
+        if isinstance(message, GetState):
+            return values.get(message.key, default)
+        return values
+
+    def _forward_if_known(self, message: Message) -> Any:
+        """Pass on what is of no concern to an owner that holds nothing."""
+        scope = message.scope.owner
+        state = self._directory.state(scope)
+        if state is None:
+            return False
+        active = self._directory.owners.get(scope)
+        if isinstance(message, Passivate) and (active is None or not active.is_alive()):
+            return False
+        return Forward(self._activate(scope), message)
+
+    def _set_limits(self, message: SetLimits) -> Any:
+        scope = message.scope.owner
+        if message.limits is None:
+            self._overrides.pop(scope, None)
+        else:
+            self._overrides[scope] = message.limits
+        if self._directory.state(scope) is None:
+            return None
+        limits = message.limits or self._limits
+        return Forward(self._activate(scope), SetLimits(scope, limits))
+
+    def _release(self, scope: OwnerScope) -> bool:
+        self._failures.pop(scope, None)
+        return self._directory.quarantined.pop(scope, None) is not None
+
+    def _owner_gone(self, signal: OwnerGone) -> None:
+        """Forget an owner that ended, and judge one that failed."""
+        directory, scope = self._directory, signal.scope
+        if directory.owners.get(scope) is signal.ref:
+            del directory.owners[scope]
+        state = directory.states.get(scope)
+        if state is not None and state.revision == RETIRED:
+            self._floor = max(self._floor, state.last)
+            del directory.states[scope]
+        if signal.error is None:
+            directory.passivations += 1
+            return
+        directory.restarts += 1
+        now = self._clock.now()
+        failures = self._failures.setdefault(scope, deque(maxlen=FAILURES_MAX))
+        failures.append(now)
+        if len(failures) == FAILURES_MAX and now - failures[0] <= FAILURES_WINDOW:
+            directory.quarantined[scope] = (
+                f"{FAILURES_MAX} failures within {FAILURES_WINDOW:g} seconds, "
+                f"the last was {signal.error!r}"
+            )
+            logger.error("%s is in quarantine", scope, exc_info=signal.error)
+
+    def _keep_ticking(self) -> None:
+        """See to it that idle owners are looked for while there are owners."""
+        if self._ticking or self._idle_timeout is None:
+            return
+        self._ticking = True
+        when = self._clock.now() + self._idle_timeout / 2
+        self._clock.call_at(when, partial(tell, ref(self.actor_ref), Tick()))
+
+    def _tick(self) -> None:
+        self._ticking = False
+        if self._directory.closed or self._idle_timeout is None:
+            return
+        since = self._clock.now() - self._idle_timeout
+        for scope, owner in self._directory.owners.items():
+            if self._directory.states[scope].used <= since:
+                try:
+                    owner.tell(Passivate(scope, idle_since=since))
+                except (StateError, MailboxFullError):
+                    continue  # RACE: it has ended, or is anything but idle.
+        if self._directory.owners:
+            self._keep_ticking()
+
+
+def _id_of(scope: OwnerScope) -> str:
+    """Return the part of an owner's scope that the application chose."""
+    if isinstance(scope, WorkflowScope):
+        return scope.workflow_id
+    return getattr(scope, "namespace", "")
+

@@ -1,0 +1,499 @@
+"""Turns: Pykka actors that need no thread of their own.
+
+An actor has an inbox and a turn lock; a turn handles messages in order under that lock.
+
+- A blocking `ask` that finds nothing ahead of it runs its own turn in the calling
+  thread. Everything else is queued and run by a small pool of workers.
+- At most one turn at a time per actor; messages are handled in the order they came.
+- A handler never waits: a blocking `ask` inside a turn raises `ReentrantCallError`.
+- A queued message is either claimed by a turn or withdrawn by its sender, never both;
+  so a caller that stops waiting knows whether it may have been carried out.
+
+Only the main thread can be interrupted by a signal, between any two calls. Therefore
+
+- it runs no message but its own: an interrupt in somebody else's would have to be
+  answered to the wrong caller;
+- the turn lock is released, and a waiting inbox handed to a worker, by a single call of
+  a C function at the head of a `finally`, where CPython lets no interrupt in before it;
+- the lock is an `RLock`: whether an interrupted `acquire` got it is found out by
+  releasing it, and a signal handler that asks the actor it interrupted is noticed.
+
+Rejected: a thread per actor (22,000 actors at most, and two thread switches an `ask`); a
+blocking `with lock:` (no deadline, and a convoy behind a slow function).
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from sys import exc_info
+from functools import cached_property
+from threading import get_ident
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
+
+import pykka
+from pykka import ActorRegistry
+from pykka.messages import _ActorStop
+
+from stateward.actors.core.errors import (
+    AskTimeoutError,
+    ForkedError,
+    MailboxFullError,
+    OwnerStoppedError,
+    ReentrantCallError,
+)
+from stateward.actors.core.ports import Dispatcher
+from stateward.actors.runtime.future import TurnFuture
+from stateward.actors.runtime.guard import FORKED, busy, check_may_wait
+from stateward.actors.runtime.workers import shared_pool
+
+A = TypeVar("A", bound="TurnActor")
+
+TURN_MESSAGES_MAX: Final = 128
+"""LIMIT: queued messages one turn handles, at a few us each, before it lets go."""
+
+class StoppedError(OwnerStoppedError, pykka.ActorDeadError):
+    """The actor stopped before it handled the message. Effect: none."""
+
+
+class TurnTimeoutError(AskTimeoutError, pykka.Timeout):
+    """No answer before the deadline. Effect: none if withdrawn, else unknown."""
+
+
+class Forward:
+    """A handler's answer: let another actor answer instead."""
+
+    __slots__ = ("message", "ref")
+
+    def __init__(self, ref: "TurnRef[Any]", message: object) -> None:
+        """Name the actor, and what to ask it."""
+        self.ref = ref
+        self.message = message
+
+
+class Envelope:
+    """A queued message, until a turn claims it or its sender withdraws it."""
+
+    __slots__ = ("_claims", "deadline", "message", "reply_to")
+
+    def __init__(
+        self,
+        message: object,
+        reply_to: TurnFuture[Any] | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        """Hold `message`; `deadline` is in seconds of the monotonic clock."""
+        self.message = message
+        self.reply_to = reply_to
+        self.deadline = deadline
+        self._claims = [True]
+
+    def claim(self) -> bool:
+        """Take the message, to handle or to drop it; `False` if somebody has."""
+        try:
+            # One C call, so that two threads never both succeed.
+            return self._claims.pop()
+        except IndexError:
+            return False
+
+    def forward(self, inbox: "TurnInbox") -> None:
+        """Queue the message, claimed before, somewhere else."""
+        self._claims.append(True)
+        inbox.put(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """Answer with `error`, if anybody waits for an answer."""
+        if self.reply_to is not None:
+            self.reply_to.set_exception((type(error), error, error.__traceback__))
+
+
+class TurnInbox:
+    """What waits for one actor, and the lock its turns are run under."""
+
+    __slots__ = (
+        "actor",
+        "closed",
+        "dispatcher",
+        "limit",
+        "mail",
+        "running",
+        "submit",
+        "successor",
+        "turn",
+    )
+
+    limit: int
+    """Messages that may wait."""
+    submit: Callable[["TurnInbox"], None]
+    """Has a worker call `run` soon."""
+
+    def __init__(self) -> None:
+        """Make an inbox that has yet to be given its actor."""
+        self.actor: TurnActor | None = None
+        self.mail: deque[Envelope] = deque()
+        self.turn = threading.RLock()
+        self.running = False
+        self.closed = False
+        self.dispatcher: Dispatcher | None = None
+        self.successor: TurnRef[Any] | None = None
+        """Who gets the messages that come after this actor stopped."""
+
+    def put(self, envelope: Envelope) -> None:
+        """Queue `envelope` for a worker to handle.
+
+        Raises:
+            MailboxFullError: `limit` messages wait already. Effect: none.
+        """
+        self.append(envelope)
+        self.submit(self)
+
+    def append(self, envelope: Envelope) -> None:
+        """Queue `envelope`; the caller sees to it that somebody handles it."""
+        if len(self.mail) >= self.limit:
+            raise MailboxFullError(
+                f"{len(self.mail)} messages wait, max_pending is {self.limit}",
+                limit="max_pending",
+                allowance=self.limit,
+                actual=len(self.mail) + 1,
+            )
+        self.mail.append(envelope)
+
+    def get(self) -> Envelope:
+        """Return the message that has waited longest; the caller runs a turn."""
+        return self.mail.popleft()
+
+    def empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self.mail
+
+    def close(self) -> None:
+        """In a turn: handle nothing any more, and let the actor go."""
+        # ORDER: closed first; who sees no actor must see why.
+        self.closed = True
+        self.actor = None
+        self.submit(self)
+
+    def run(self) -> None:
+        """Handle what waits, if no turn is running; a bounded number of messages."""
+        mine = True
+        try:
+            try:
+                if not self.turn.acquire(False):
+                    mine = False
+                elif not self.running:
+                    self.running = True
+                    try:
+                        self._drain()
+                    finally:
+                        self.running = False
+            finally:
+                if mine:
+                    try:
+                        self.turn.release()
+                    except RuntimeError:
+                        pass  # RACE: interrupted before it was known not to be ours.
+        finally:
+            if mine and self.mail:
+                self.submit(self)
+
+    def _drain(self) -> None:
+        for _ in range(TURN_MESSAGES_MAX):
+            if self.actor is None or not self.mail:
+                break
+            self.actor.answer(self.get())
+        if self.closed:
+            # What came too late goes on, or back.
+            while self.mail:
+                self._return(self.get())
+
+    def _return(self, envelope: Envelope) -> None:
+        """Pass on a message whose actor stopped, or say so to its sender."""
+        if not envelope.claim():
+            return
+        if isinstance(envelope.message, _ActorStop):
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(None)
+        elif self.successor is not None and self.successor.is_alive():
+            envelope.forward(self.successor.actor_inbox)
+        else:
+            envelope.refuse(StoppedError("the actor stopped before handling this"))
+
+
+class TurnRef(pykka.ActorRef[A]):
+    """Reference to a `TurnActor`; messages may be sent through it from any thread."""
+
+    actor_inbox: TurnInbox
+
+    def ask(  # type: ignore[override]  # one signature instead of three overloads
+        self, message: object, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
+        """Send `message` and return the reply, or a future of it.
+
+        Args:
+            message: Anything the actor handles.
+            block: Wait for the reply; else return a `TurnFuture` at once.
+            timeout: Seconds to wait at most; `None` waits as long as it takes.
+
+        Raises:
+            TurnTimeoutError: No reply in time. Effect: none if the message was still
+                queued, which then is dropped; else unknown.
+            StoppedError: The actor has stopped. Effect: none.
+            MailboxFullError: Too many messages wait. Effect: none.
+            ReentrantCallError: Called inside a turn, where it might wait for ever.
+                Effect: none.
+            Exception: Whatever the handler raised.
+
+        Cost: 0.5 us beyond the handler when nothing is ahead; else a thread switch.
+        """
+        if not block:
+            return self.post(message, timeout)
+        reply = self.attempt(message)
+        if reply is BUSY:
+            return self._wait(message, timeout)
+        if type(reply) is Forward:
+            return self._follow(reply, message, timeout)
+        return reply
+
+    def attempt(self, message: object) -> Any:
+        """Run a turn for `message` here and now; return `BUSY` if that cannot be."""
+        inbox = self.actor_inbox
+        if busy:
+            _check_may_ask(inbox)
+        mine = True
+        try:
+            try:
+                if not inbox.turn.acquire(False):
+                    mine = False
+                elif inbox.actor is not None and not inbox.mail:
+                    if inbox.running:
+                        raise ReentrantCallError(f"{self} asked itself inside its turn")
+                    inbox.running = True
+                    try:
+                        return inbox.actor.take_turn(message)
+                    finally:
+                        inbox.running = False
+            finally:
+                # Nothing may come before this call: see the rules of the module.
+                if mine:
+                    try:
+                        inbox.turn.release()
+                    except RuntimeError:
+                        pass  # RACE: interrupted before it was known not to be ours.
+        finally:
+            if inbox.mail:
+                inbox.submit(inbox)
+        return BUSY
+
+    def _follow(self, forward: Forward, message: object, timeout: float | None) -> Any:
+        """Ask whom the handler named; if that actor just stopped, start again."""
+        try:
+            return forward.ref.ask(forward.message, timeout=timeout)
+        except StoppedError:
+            if forward.ref.is_alive():
+                raise
+            return self.ask(message, timeout=timeout)
+
+    def tell(self, message: object) -> None:
+        """Send `message` and wait for nothing.
+
+        Raises:
+            StoppedError: The actor has stopped. Effect: none.
+            MailboxFullError: Too many messages wait. Effect: none.
+        """
+        self._check_alive()
+        self.actor_inbox.put(Envelope(message))
+
+    def post(self, message: object, timeout: float | None = None) -> TurnFuture[Any]:
+        """Send `message` and return a future of the reply.
+
+        Args:
+            message: Anything the actor handles.
+            timeout: Seconds after which the message is dropped if it still waits.
+        """
+        future: TurnFuture[Any] = TurnFuture()
+        try:
+            self._check_alive()
+            deadline = None if timeout is None else time.monotonic() + timeout
+            envelope = Envelope(message, future, deadline)
+            future.withdraw = envelope.claim
+            self.actor_inbox.put(envelope)
+        except (StoppedError, MailboxFullError):
+            future.set_exception(exc_info())
+        return future
+
+    def _wait(self, message: object, timeout: float | None) -> Any:
+        """Queue `message` and wait for the reply."""
+        self._check_alive()
+        inbox = self.actor_inbox
+        if inbox.turn._is_owned():  # type: ignore[attr-defined]  # as Condition does
+            raise ReentrantCallError(f"{self} asked itself inside its turn")
+        future: TurnFuture[Any] = TurnFuture()
+        envelope = Envelope(message, future)
+        try:
+            if threading.current_thread() is threading.main_thread():
+                inbox.put(envelope)
+            else:
+                inbox.append(envelope)
+                inbox.run()
+            return future.get(timeout=timeout)
+        except BaseException as error:
+            # Interrupted, or too late: nobody will ask for the answer any more.
+            withdrawn = envelope.claim()
+            if not isinstance(error, pykka.Timeout):
+                raise
+            if future.done():
+                return future.get()  # RACE: it came when the time was up.
+            raise TurnTimeoutError(
+                f"no answer from {self} within {timeout} seconds",
+                effect="none" if withdrawn else "unknown",
+            ) from None
+
+    def _check_alive(self) -> None:
+        if self.actor_inbox.closed:
+            raise StoppedError(f"{self} has stopped")
+
+
+BUSY: Final = object()
+"""What `attempt` returns when the message has to be queued."""
+
+
+class _StopFlag(threading.Event):
+    """An `Event` that costs 100 bytes and not 1,300 until somebody waits for it."""
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    @cached_property
+    def _cond(self) -> threading.Condition:
+        return threading.Condition()
+
+
+class TurnActor(pykka.Actor):
+    """A Pykka actor without a thread of its own; see the rules of this module.
+
+    Subclass it as any Pykka actor: `on_receive`, `on_start`, `on_stop`, `on_failure`
+    and proxies work as there. What differs: an exception that is no `Exception` reaches
+    only the sender whose message caused it; a message that was timed out is not handled
+    later; no `ask` stays unanswered when the actor stops.
+
+    Example:
+        >>> class Greeter(TurnActor):
+        ...     def on_receive(self, message):
+        ...         return f"Hello, {message}!"
+        >>> ref = Greeter.start()
+        >>> ref.ask("world")
+        'Hello, world!'
+        >>> ref.stop()
+        True
+    """
+
+    registered: ClassVar[bool] = True
+    """Whether `pykka.ActorRegistry` lists it. Its removal takes linear time."""
+    actor_inbox: TurnInbox
+
+    def __init__(
+        self,
+        *args: Any,
+        dispatcher: Dispatcher | None = None,
+        pending_max: int = 10_000,
+        **kwargs: Any,
+    ) -> None:
+        """Make the actor; `start` is the way to call this.
+
+        Args:
+            *args: For Pykka.
+            dispatcher: Who runs queued messages; a pool shared by all by default.
+            pending_max: Messages that may wait.
+            **kwargs: For Pykka.
+        """
+        super().__init__(*args, **kwargs)
+        self.actor_stopped = _StopFlag()
+        self._actor_ref = TurnRef(self)
+        inbox = self.actor_inbox
+        inbox.limit = pending_max
+        inbox.dispatcher = dispatcher or shared_pool()
+        inbox.submit = inbox.dispatcher.submit
+        inbox.actor = self
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> TurnRef[Self]:
+        """Make an actor and run its `on_start`; return the reference to it."""
+        actor = cls(*args, **kwargs)
+        if cls.registered:
+            ActorRegistry.register(actor.actor_ref)
+        actor._start_actor_loop()
+        return cast("TurnRef[Self]", actor.actor_ref)
+
+    @staticmethod
+    def _create_actor_inbox() -> TurnInbox:
+        return TurnInbox()
+
+    @staticmethod
+    def _create_future() -> TurnFuture[Any]:
+        return TurnFuture()
+
+    def _start_actor_loop(self) -> None:
+        with self.actor_inbox.turn:
+            self._actor_loop_setup()
+
+    def take_turn(self, message: Any) -> Any:
+        """Handle `message` in the caller's thread, which holds the turn."""
+        thread = get_ident()
+        nested = thread in busy
+        try:
+            busy.add(thread)
+            return self._handle_receive(message)
+        finally:
+            if not nested:
+                busy.discard(thread)
+
+    def answer(self, envelope: Envelope) -> None:
+        """Handle a queued message in this turn, and send the reply."""
+        if not envelope.claim():
+            return
+        if envelope.deadline is not None and time.monotonic() > envelope.deadline:
+            envelope.refuse(TurnTimeoutError("dropped, its deadline had passed"))
+            return
+        try:
+            reply = self.take_turn(envelope.message)
+        except BaseException as error:
+            if envelope.reply_to is not None:
+                envelope.refuse(error)
+            else:
+                self._handle_failure(*exc_info())
+                self._fail()
+            return
+        if type(reply) is Forward:
+            envelope.message = reply.message
+            envelope.forward(reply.ref.actor_inbox)
+        elif envelope.reply_to is not None:
+            envelope.reply_to.set(reply)
+
+    def _fail(self) -> None:
+        """Let `on_failure` know of the exception being handled."""
+        self.actor_inbox.close()
+        try:
+            self.on_failure(*exc_info())
+        except Exception:
+            self._handle_failure(*exc_info())
+
+    def _stop(self) -> None:
+        # ORDER: closed first, so that nothing more is queued behind the stop.
+        self.actor_inbox.close()
+        if self.registered:
+            super()._stop()
+            return
+        self.actor_stopped.set()
+        try:
+            self.on_stop()
+        except Exception:
+            self._handle_failure(*exc_info())
+
+
+def _check_may_ask(inbox: TurnInbox) -> None:
+    """Raise if this thread is inside a turn, or came over a fork without the actor."""
+    check_may_wait()
+    if FORKED in busy and getattr(inbox.dispatcher, "forked", False):
+        raise ForkedError(
+            "this manager stayed in the parent process; make a new one in the child"
+        )

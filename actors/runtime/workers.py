@@ -1,0 +1,138 @@
+"""Workers: a small pool of threads that run the turns no caller runs.
+
+The pool grows while all its threads are at work, so that a slow function in one turn
+does not keep the others waiting, up to `WORKERS_MAX`. Its threads are daemons and hold
+no reference to what they serve: a forgotten pool keeps nothing alive.
+"""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final
+from weakref import WeakSet
+
+from stateward.actors.core import faults
+from stateward.actors.core.ports import Task
+from stateward.actors.runtime.guard import FORKED, busy
+
+WORKERS_MAX: Final = 4
+"""LIMIT: with the timer and the main thread, six threads per manager at most."""
+
+logger: Final = logging.getLogger("stateward.workers")
+
+
+class WorkerPool:
+    """A `Dispatcher` on threads of its own.
+
+    Concurrency: Any thread, also within a signal handler: `submit` is one C call.
+    """
+
+    forked = False
+    """Whether the threads stayed behind in the parent process."""
+
+    def __init__(self, name: str = "stateward-worker") -> None:
+        """Make a pool and its first thread; others follow when they are needed."""
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._crew = _Crew(name, self._tasks)
+        self._crew.grow()
+        _pools.add(self)
+
+    @property
+    def submit(self) -> Callable[[Task], None]:
+        """Have a task run soon: the `put` of a queue, which cannot be interrupted."""
+        return self._tasks.put
+
+    def close(self) -> None:
+        """Finish what was submitted, then end the threads; idempotent."""
+        if not self.forked:
+            for thread in self._crew.dismiss():
+                if thread is not threading.current_thread():
+                    thread.join()
+
+    def abandon(self) -> None:
+        """As `close`, but wait for nothing; a garbage collector must not."""
+        if not self.forked:
+            self._crew.dismiss()
+
+
+class _Crew:
+    """The threads of a pool, apart from it so that they do not keep it alive."""
+
+    def __init__(self, name: str, tasks: "SimpleQueue[Task | None]") -> None:
+        self._name = name
+        self._tasks = tasks
+        self._lock = threading.RLock()  # `dismiss` may come from a finalizer.
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    def grow(self) -> None:
+        """Add a thread unless one is idle or there are enough."""
+        with self._lock:
+            if self._idle or self._closed or len(self._threads) >= WORKERS_MAX:
+                return
+            self._idle += 1
+            thread = threading.Thread(
+                target=self._work,
+                name=f"{self._name}-{len(self._threads) + 1}",
+                daemon=True,
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def dismiss(self) -> list[threading.Thread]:
+        """Let every thread finish what was submitted, and return them."""
+        with self._lock:
+            self._closed = True
+            threads, self._threads = self._threads, []
+        for _ in threads:
+            self._tasks.put(None)
+        return threads
+
+    def _work(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            with self._lock:
+                self._idle -= 1
+            self.grow()
+            try:
+                if faults.armed:
+                    faults.hit("worker.task")
+                task.run()
+            except BaseException:
+                # A worker outlives every task; what one raises is a bug of ours.
+                logger.exception("A task failed: %r", task)
+            del task
+            with self._lock:
+                self._idle += 1
+
+
+_pools: Final[WeakSet[WorkerPool]] = WeakSet()
+_shared: list[WorkerPool] = []
+_shared_lock = threading.Lock()
+
+
+def shared_pool() -> WorkerPool:
+    """Return the pool of all actors that were not given one."""
+    with _shared_lock:
+        if not _shared:
+            _shared.append(WorkerPool("stateward-shared"))
+        return _shared[0]
+
+
+def _after_fork() -> None:
+    """In the child: no thread came along, and some lock may be held for ever."""
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    _shared.clear()
+    for pool in _pools:
+        pool.forked = True
+    busy.clear()
+    busy.add(FORKED)
+
+
+os.register_at_fork(after_in_child=_after_fork)

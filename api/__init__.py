@@ -1,0 +1,120 @@
+"""stateward: an embeddable, actor-based state engine for workflows.
+
+Every workflow's state is owned by one actor; a supervisor routes requests to it; reads
+come from a snapshot cache and never wait.
+
+Example:
+    >>> from stateward import StateManager
+    >>> with StateManager() as manager:
+    ...     order = manager.workflow_state("order-123")
+    ...     order.set("config", {"retries": 3})
+    ...     order.get("config")
+    1
+    {'retries': 3}
+"""
+
+import logging
+
+from stateward.actors.core.errors import (
+    AskTimeoutError,
+    ByteCountError,
+    ClosedError,
+    ConflictError,
+    DepthError,
+    ForkedError,
+    InvalidKeyError,
+    InvalidScopeError,
+    InvalidStoreError,
+    InvalidValueError,
+    InvariantError,
+    KeyCountError,
+    KeyTooLongError,
+    LimitError,
+    MailboxFullError,
+    MissingKeyError,
+    OwnerFailedError,
+    OwnerStoppedError,
+    QuarantinedError,
+    ReentrantCallError,
+    StateError,
+    UnavailableError,
+    UsageError,
+    ValueTooLargeError,
+    WrongTypeError,
+)
+from stateward.actors.core.limits import Limits
+from stateward.actors.core.messages import Revision
+from stateward.actors.core.ports import Clock, Dispatcher
+from stateward.actors.core.scopes import (
+    CustomScope,
+    GlobalScope,
+    StateScope,
+    StepScope,
+    WorkflowScope,
+    parse_name,
+    parse_scope,
+    qualified_name,
+)
+from stateward.actors.core.values import FrozenJson, JsonValue
+from stateward.aio import AsyncScopedState, AsyncWorkflowState
+from stateward.handles import ScopedState, WorkflowState
+from stateward.manager import StateManager, Stats
+from stateward.snapshots import Entry, Snapshot
+from stateward.transactions import Transaction, TransactionScope
+
+__version__ = "0.1.0"
+
+# A library is silent until its host asks to hear it.
+logging.getLogger("stateward").addHandler(logging.NullHandler())
+
+__all__ = [
+    "AskTimeoutError",
+    "AsyncScopedState",
+    "AsyncWorkflowState",
+    "ByteCountError",
+    "Clock",
+    "ClosedError",
+    "ConflictError",
+    "CustomScope",
+    "DepthError",
+    "Dispatcher",
+    "Entry",
+    "ForkedError",
+    "FrozenJson",
+    "GlobalScope",
+    "InvalidKeyError",
+    "InvalidScopeError",
+    "InvalidStoreError",
+    "InvalidValueError",
+    "InvariantError",
+    "JsonValue",
+    "KeyCountError",
+    "KeyTooLongError",
+    "LimitError",
+    "Limits",
+    "MailboxFullError",
+    "MissingKeyError",
+    "OwnerFailedError",
+    "OwnerStoppedError",
+    "QuarantinedError",
+    "ReentrantCallError",
+    "Revision",
+    "ScopedState",
+    "Snapshot",
+    "StateError",
+    "StateManager",
+    "StateScope",
+    "Stats",
+    "StepScope",
+    "Transaction",
+    "TransactionScope",
+    "UnavailableError",
+    "UsageError",
+    "ValueTooLargeError",
+    "WorkflowScope",
+    "WorkflowState",
+    "WrongTypeError",
+    "parse_name",
+    "parse_scope",
+    "qualified_name",
+]

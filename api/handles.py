@@ -1,0 +1,522 @@
+"""Handles: what a caller holds of a scope.
+
+A handle has no state of its own beyond the route it was given last. Reads go to the
+snapshot cache; writes are messages to the scope's owner.
+"""
+
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+
+from stateward.actors.core import reader
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.errors import MissingKeyError
+from stateward.actors.core.messages import (
+    AppendState,
+    ClearState,
+    DeleteManyState,
+    DeleteState,
+    IncrementState,
+    MergeState,
+    Message,
+    ModifyState,
+    PopItemState,
+    PopState,
+    Revision,
+    SetDefaultState,
+    SetState,
+    UpdateState,
+    checked_keys,
+)
+from stateward.actors.core.scopes import (
+    CustomScope,
+    GlobalScope,
+    StateScope,
+    StepScope,
+    WorkflowScope,
+    check_key,
+)
+from stateward.actors.core.state import NOWHERE, OwnerState
+from stateward.actors.core.values import Document, FrozenJson, JsonValue, unpack, view
+from stateward.actors.runtime.turns import BUSY, TurnRef
+from stateward.snapshots import Entry, Snapshot, entry_of
+from stateward.transactions import Transaction, transact
+
+if TYPE_CHECKING:
+    from stateward.aio import AsyncScopedState, AsyncWorkflowState
+    from stateward.manager import StateManager
+
+T = TypeVar("T")
+_UNSET = object()
+
+
+class ScopedState(MutableMapping[str, JsonValue]):
+    """A mapping of strings to JSON values, shared by everybody who asks for its scope.
+
+    Concurrency: Any thread. Every operation is atomic, and linearizable with all others
+    on the scope's owner; reads never wait for writers.
+    Durability: As the manager's store promises.
+
+    Example:
+        >>> from stateward import StateManager
+        >>> with StateManager() as manager:
+        ...     state = manager.workflow_state("order-123")
+        ...     state["config"] = {"retries": 3}
+        ...     state.increment("iteration")
+        ...     sorted(state)
+        1
+        ['config', 'iteration']
+    """
+
+    __slots__ = ("__weakref__", "_manager", "_owner", "_ref", "_scope", "_table")
+
+    def __init__(self, manager: "StateManager", scope: StateScope) -> None:
+        """Make a handle; `StateManager.state` is the way to get one."""
+        self._manager = manager
+        self._scope = scope
+        self._owner = scope.owner
+        self._table = NOWHERE
+        self._ref: TurnRef[Any] | None = None
+
+    @property
+    def scope(self) -> StateScope:
+        """What this is a handle of."""
+        return self._scope
+
+    @property
+    def manager(self) -> "StateManager":
+        """Whose state this is."""
+        return self._manager
+
+    @property
+    def revision(self) -> Revision:
+        """Of the owner, at its newest published; 0 if it holds nothing."""
+        state = self._manager.engine.state(self._owner)
+        return Revision(0 if state is None else max(state.revision, 0))
+
+    @property
+    def aio(self) -> "AsyncScopedState":
+        """The same scope for asyncio: reads are plain calls, writes are awaited."""
+        from stateward.aio import AsyncScopedState
+
+        return AsyncScopedState(self)
+
+    def __repr__(self) -> str:
+        """Name the scope; the contents may be large."""
+        return f"<{type(self).__name__} of {self._scope}>"
+
+    # ------------------------------------------------------------------ reads
+
+    @overload
+    def get(self, key: str, /) -> JsonValue: ...
+    @overload
+    def get(self, key: str, /, default: JsonValue | T) -> JsonValue | T: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a private copy of the value of `key`, or `default` if it is absent.
+
+        Raises:
+            InvalidKeyError: Nothing can be stored under `key`. Effect: none.
+
+        Cost: One look-up in a dictionary, and decoding a list or dictionary.
+        """
+        # The condition is `reader.find` for the usual case, written out: a call would
+        # cost as much as all of it.
+        table = self._table
+        cell = table.get(key)
+        if (
+            cell is not None
+            and cell.revision <= table.state.revision
+            and cell.expires is None
+        ):
+            value = cell.value
+            return value.thaw() if type(value) is Document else value
+        found = self._find(key)
+        return default if found is None else unpack(found.value)
+
+    @overload
+    def view(self, key: str, /) -> FrozenJson: ...
+    @overload
+    def view(self, key: str, /, default: FrozenJson | T) -> FrozenJson | T: ...
+    def view(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key` read-only, or `default` if it is absent.
+
+        Lists are tuples and dictionaries are mapping proxies, all the way down; they are
+        made once and shared by all who ask.
+
+        Cost: One look-up in a dictionary, whatever the size, from the second time on.
+        """
+        found = self._find(key)
+        return default if found is None else view(found.value)
+
+    def entry(self, key: str) -> Entry | None:
+        """Return the value of `key` with all that is known of it; `None` if absent."""
+        found = self._find(key)
+        return None if found is None else entry_of(found)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, JsonValue]:
+        """Return private copies of the values of those `keys` that are there.
+
+        Concurrency: All from one revision, never a half-applied command.
+        """
+        _, cells = self._find_all(checked_keys(keys))
+        return {key: unpack(cell.value) for key, cell in cells.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole scope as it is at one revision.
+
+        Cost: O(keys) to copy references; values are decoded when they are taken out.
+        """
+        return Snapshot(*self._find_all(None))
+
+    def __getitem__(self, key: str) -> JsonValue:
+        """Return a private copy of the value of `key`.
+
+        Raises:
+            MissingKeyError: `key` is absent. Effect: none.
+        """
+        found = self._find(key)
+        if found is None:
+            raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
+        return unpack(found.value)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether `key` is there."""
+        return type(key) is str and bool(key) and self._find(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys there are now; writes meanwhile change nothing."""
+        return iter(self._find_all(None)[1])
+
+    def __len__(self) -> int:
+        """Return how many keys the scope itself holds."""
+        return self._read(reader.count, 0)
+
+    def keys(self) -> KeysView[str]:
+        """Return the keys there are now."""
+        return self.snapshot().keys()
+
+    def items(self) -> ItemsView[str, JsonValue]:
+        """Return keys and private copies of values, from one revision."""
+        return self.snapshot().items()
+
+    def values(self) -> ValuesView[JsonValue]:
+        """Return private copies of the values, from one revision."""
+        return self.snapshot().values()
+
+    # ----------------------------------------------------------------- writes
+
+    def set(
+        self,
+        key: str,
+        value: JsonValue,
+        *,
+        ttl: float | None = None,
+        expected: int | None = None,
+    ) -> Revision:
+        """Bind `key` to `value`.
+
+        Args:
+            key: 1 to `limits.max_key_bytes` bytes of UTF-8, without NUL.
+            value: JSON; at most `limits.max_value_bytes` once encoded.
+            ttl: Seconds until the key expires, > 0; `None` for `limits.default_ttl`.
+                Any expiry the key had is forgotten.
+            expected: Revision the key must still be at; 0 for absent.
+
+        Returns:
+            A new revision, even for an equal value; above all earlier ones.
+
+        Raises:
+            InvalidKeyError: `key` cannot be a key. Effect: none.
+            InvalidValueError: `value` is not JSON; names the place. Effect: none.
+            ConflictError: The key is not at `expected`. Effect: none.
+            LimitError: A limit would be passed. Effect: none.
+            AskTimeoutError: No answer in time; see its `effect`.
+            ReentrantCallError: Called inside a turn. Effect: none.
+            ClosedError: The manager is closed. Effect: none.
+
+        Cost: One turn of the owner; O(size of the value). Readers never wait.
+
+        Example:
+            >>> from stateward import StateManager
+            >>> with StateManager() as manager:
+            ...     state = manager.workflow_state("order-123")
+            ...     state.set("retries", 3, expected=0)
+            1
+        """
+        return cast(
+            "Revision",
+            self.ask(SetState(self._scope, key, value, ttl=ttl, expected=expected)),
+        )
+
+    def delete(self, key: str, *, expected: int | None = None) -> bool:
+        """Remove `key`, and return whether it was there.
+
+        Raises:
+            ConflictError: The key is not at revision `expected`. Effect: none.
+        """
+        return bool(self.ask(DeleteState(self._scope, key, expected=expected)))
+
+    def update(  # type: ignore[override]  # a mapping's returns None; this says more
+        self,
+        other: Mapping[str, JsonValue] | Iterable[tuple[str, JsonValue]] = (),
+        /,
+        **more: JsonValue,
+    ) -> Revision:
+        """Bind every key to its value, all or none, in one revision.
+
+        Raises:
+            LimitError: All together would pass a limit. Effect: none.
+        """
+        values = dict(other, **more)
+        return cast("Revision", self.ask(UpdateState(self._scope, values)))
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove `keys` in one revision, and return how many were there."""
+        return cast("int", self.ask(DeleteManyState(self._scope, keys)))
+
+    def clear(self) -> None:
+        """Remove every key of the scope itself, in one revision; steps keep theirs."""
+        self.ask(ClearState(self._scope))
+
+    def increment(self, key: str, by: float = 1, *, initial: float = 0) -> Any:
+        """Add `by` to the number under `key`, and return the sum.
+
+        Args:
+            key: As for `set`; an expiry it has is kept.
+            by: An `int` or a finite `float`.
+            initial: What to add to if the key is absent.
+
+        Raises:
+            WrongTypeError: The key holds no number. Effect: none.
+            InvalidValueError: The sum has more than 64 bits, or is not finite.
+                Effect: none.
+        """
+        return self.ask(IncrementState(self._scope, key, by, initial=initial))
+
+    def append(self, key: str, *items: JsonValue) -> Revision:
+        """Add `items` to the end of the list under `key`; an absent one is empty.
+
+        Raises:
+            WrongTypeError: The key holds no list. Effect: none.
+
+        Cost: O(size of the list) to copy its bytes; it is not decoded.
+        """
+        return cast("Revision", self.ask(AppendState(self._scope, key, items)))
+
+    def merge(self, key: str, patch: JsonValue) -> JsonValue:
+        """Apply the JSON Merge Patch `patch` (RFC 7396), and return the result.
+
+        Dictionaries are merged, `None` in the patch removes a name, everything else
+        replaces what was there; an absent key is patched as an empty dictionary.
+        """
+        return cast("JsonValue", self.ask(MergeState(self._scope, key, patch)))
+
+    def modify(
+        self,
+        key: str,
+        function: Callable[[Any], JsonValue],
+        *,
+        default: JsonValue = None,
+    ) -> JsonValue:
+        """Replace the value of `key` by `function(value)`, and return the new one.
+
+        The function runs once, in the owner's turn: all other writes to the owner wait
+        for it. It is given a private copy; what it raises reaches the caller alone.
+
+        Raises:
+            ReentrantCallError: The function wrote to a scope. Effect: none.
+            InvalidValueError: It returned what is not JSON. Effect: none.
+        """
+        message = ModifyState(self._scope, key, function, default=default)
+        return cast("JsonValue", self.ask(message))
+
+    def setdefault(self, key: str, default: JsonValue = None) -> JsonValue:
+        """Bind `key` to `default` unless it is there; return what is there then."""
+        found = self._find(key)
+        if found is not None:
+            return unpack(found.value)
+        return cast("JsonValue", self.ask(SetDefaultState(self._scope, key, default)))
+
+    @overload
+    def pop(self, key: str, /) -> JsonValue: ...
+    @overload
+    def pop(self, key: str, /, default: JsonValue | T) -> JsonValue | T: ...
+    def pop(self, key: str, default: Any = _UNSET) -> Any:
+        """Remove `key`, and return its value; `default` if it is absent.
+
+        Raises:
+            MissingKeyError: It is absent, and there is no default. Effect: none.
+        """
+        try:
+            return self.ask(PopState(self._scope, key))
+        except MissingKeyError:
+            if default is _UNSET:
+                raise
+            return default
+
+    def popitem(self) -> tuple[str, JsonValue]:
+        """Remove some entry, and return its key and value.
+
+        Raises:
+            MissingKeyError: The scope holds nothing. Effect: none.
+        """
+        return cast("tuple[str, JsonValue]", self.ask(PopItemState(self._scope)))
+
+    def transaction(self) -> Transaction:
+        """Begin a transaction over this scope and, in a workflow, all its scopes.
+
+        Used in a `with` block: what it writes is committed as one command when the
+        block ends, or not at all if it raises.
+
+        Raises:
+            ConflictError: On the way or at the end: something it read has changed
+                since. Effect: none.
+
+        Example:
+            >>> from stateward import StateManager
+            >>> with StateManager() as manager:
+            ...     state = manager.workflow_state("order-123")
+            ...     with state.transaction() as tx:
+            ...         tx["paid"] = True
+            ...         tx.step("ship")["ready"] = tx["paid"]
+            ...     state.step("ship").get("ready")
+            True
+        """
+        return Transaction(self._manager.engine, self._scope)
+
+    def transact(
+        self, function: Callable[[Transaction], T], *, attempts: int = 32
+    ) -> T:
+        """Run `function(transaction)`, again after each conflict; return its result.
+
+        Args:
+            function: Reads and writes through the transaction, and nothing else that
+                must not be repeated.
+            attempts: How often to run it at most.
+
+        Raises:
+            ConflictError: Every attempt met a conflict. Effect: none.
+        """
+        return transact(self.transaction, function, attempts)
+
+    def __setitem__(self, key: str, value: JsonValue) -> None:
+        """Bind `key` to `value`; `set` says all about it."""
+        self.ask(SetState(self._scope, key, value))
+
+    def __delitem__(self, key: str) -> None:
+        """Remove `key`.
+
+        Raises:
+            MissingKeyError: `key` is absent. Effect: none.
+        """
+        if not self.delete(key):
+            raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
+
+    # ---------------------------------------------------------------- routing
+
+    def ask(self, message: Message) -> Any:
+        """Send a command to the owner of this scope, and return its reply."""
+        ref = self._ref
+        if ref is not None:
+            reply = ref.attempt(message)
+            if reply is not BUSY:
+                return reply
+        engine = self._manager.engine
+        reply = engine.ask_owner(self._owner, message)
+        self._ref = engine.directory.owners.get(self._owner)
+        return reply
+
+    def _find(self, key: str) -> Cell | None:
+        """Return the live version of `key`, or `None`."""
+        table = self._table
+        cell = table.get(key)
+        if (
+            cell is not None
+            and cell.revision <= table.state.revision
+            and cell.expires is None
+        ):
+            return cell
+        found = self._read(partial(reader.find, key=key), None)
+        if found is None:
+            check_key(key)
+        return found
+
+    def _find_all(self, keys: Iterable[str] | None) -> tuple[int, dict[str, Cell]]:
+        """Return a revision and the entries as of it."""
+        nothing: tuple[int, dict[str, Cell]] = (0, {})
+        return self._read(partial(reader.find_all, keys=keys), nothing)
+
+    def _read(self, read: Callable[..., T], absent: T) -> T:
+        """Return `read(state, step_name, now=now)`; `absent` if there is no state."""
+        engine = self._manager.engine
+        step_name = self._scope.step_name
+        state = self._table.state
+        while True:
+            try:
+                result = read(state, step_name, now=engine.clock.now())
+            except reader.RetiredError:
+                current = engine.state(self._owner)
+                if current is None:
+                    return absent
+                state = current
+            else:
+                self._table = state.table(step_name)
+                return result
+
+
+class WorkflowState(ScopedState):
+    """The state of one workflow, and the way to its steps.
+
+    As a mapping it holds the workflow's own keys; those of its steps are theirs.
+    """
+
+    __slots__ = ()
+
+    @property
+    def workflow_id(self) -> str:
+        """Which workflow."""
+        return cast("WorkflowScope", self._scope).workflow_id
+
+    @property
+    def aio(self) -> "AsyncWorkflowState":
+        """The same workflow for asyncio: reads are plain calls, writes are awaited."""
+        from stateward.aio import AsyncWorkflowState
+
+        return AsyncWorkflowState(self)
+
+    def step(self, name: str) -> ScopedState:
+        """Return the state of the step `name`."""
+        return self._manager.state(StepScope(self.workflow_id, name))
+
+    def steps(self) -> list[str]:
+        """Return the names of the steps that hold anything, in order of first use."""
+
+        def read(state: OwnerState, _: None, now: float) -> list[str]:
+            return [
+                name
+                for name, _ in state.tables()
+                if name is not None and reader.count(state, name, now)
+            ]
+
+        return self._read(read, [])
+
+    def global_state(self) -> ScopedState:
+        """Return the state every workflow shares."""
+        return self._manager.state(GlobalScope())
+
+    def custom_state(self, namespace: str) -> ScopedState:
+        """Return the state of a namespace of the application's own."""
+        return self._manager.state(CustomScope(namespace))
+
+    def drop(self) -> bool:
+        """Forget the workflow and its steps at once; return whether it held a key."""
+        return self._manager.drop_workflow(self.workflow_id)
