@@ -46,7 +46,14 @@ from stateward.actors.core.scopes import (
     check_key,
 )
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import Document, FrozenJson, JsonValue, unpack, view
+from stateward.actors.core.values import (
+    Document,
+    FrozenJson,
+    JsonValue,
+    pack,
+    unpack,
+    view,
+)
 from stateward.actors.runtime.turns import BUSY, TurnRef
 from stateward.snapshots import Entry, Snapshot, entry_of
 from stateward.transactions import Transaction, transact
@@ -252,10 +259,24 @@ class ScopedState(MutableMapping[str, JsonValue]):
             ...     state.set("retries", 3, expected=0)
             1
         """
-        return cast(
-            "Revision",
-            self.ask(SetState(self._scope, key, value, ttl=ttl, expected=expected)),
-        )
+        table, ref = self._table, self._ref
+        if (
+            ref is not None
+            and ttl is None
+            and expected is None
+            and type(key) is str
+            and key in table
+        ):
+            # The usual write; see `overwrite`.
+            cell = Cell()
+            cell.table = table
+            cell.key = key
+            cell.value, cell.size = pack(value)
+            revision: Revision | None = ref.attempt(cell)
+            if revision is not None and revision is not BUSY:
+                return revision
+        revision = self.ask(SetState(self._scope, key, value, ttl, expected))
+        return revision
 
     def delete(self, key: str, *, expected: int | None = None) -> bool:
         """Remove `key`, and return whether it was there.
@@ -410,7 +431,7 @@ class ScopedState(MutableMapping[str, JsonValue]):
 
     def __setitem__(self, key: str, value: JsonValue) -> None:
         """Bind `key` to `value`; `set` says all about it."""
-        self.ask(SetState(self._scope, key, value))
+        self.set(key, value)
 
     def __delitem__(self, key: str) -> None:
         """Remove `key`.
@@ -432,7 +453,10 @@ class ScopedState(MutableMapping[str, JsonValue]):
                 return reply
         engine = self._manager.engine
         reply = engine.ask_owner(self._owner, message)
+        # The route for next time, as far as there is one.
         self._ref = engine.directory.owners.get(self._owner)
+        state = engine.directory.states.get(self._owner)
+        self._table = NOWHERE if state is None else state.table(self._scope.step_name)
         return reply
 
     def _find(self, key: str) -> Cell | None:

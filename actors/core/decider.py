@@ -6,9 +6,9 @@ given. Expired entries have been removed before; what a table holds here is aliv
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from stateward.actors.core.cells import DELETED, Cell
+from stateward.actors.core.cells import DELETED, Cell, Table
 from stateward.actors.core.errors import (
     ByteCountError,
     ConflictError,
@@ -19,6 +19,7 @@ from stateward.actors.core.errors import (
     ValueTooLargeError,
     WrongTypeError,
 )
+from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import (
     AppendState,
     ClearState,
@@ -35,7 +36,7 @@ from stateward.actors.core.messages import (
     UpdateState,
 )
 from stateward.actors.core.scopes import check_key, utf8_bytes
-from stateward.actors.core.state import Event, OwnerState, Table
+from stateward.actors.core.state import NOWHERE, Event, OwnerState
 from stateward.actors.core.values import (
     Document,
     JsonValue,
@@ -46,11 +47,12 @@ from stateward.actors.core.values import (
     unpack,
 )
 
-_KEEP: Final = -1.0
-"""In place of a ttl: the entry keeps the expiry it has."""
+
+Decision: TypeAlias = tuple[Event | None, Any]
+"""The event, `None` if nothing changes, and the reply."""
 
 
-def decide(state: OwnerState, command: Message, now: float) -> Event:
+def decide(state: OwnerState, command: Message, now: float) -> Decision:
     """Return the event `command` causes; raise a `StateError` to refuse it.
 
     Args:
@@ -63,103 +65,90 @@ def decide(state: OwnerState, command: Message, now: float) -> Event:
 
 def replace(
     state: OwnerState, command: Message, key: str, value: JsonValue, now: float
-) -> Event:
+) -> Decision:
     """Return the event that gives `key` a new value and lets its expiry be."""
-    return _replace(state, command, key, *pack(value), now)
+    return _replace(state, command, key, *pack(value), now, value)
 
 
-def _set(state: OwnerState, command: SetState, now: float) -> Event:
-    event = Event(state)
-    table = _table(state, event, command.scope.step_name)
-    key = command.key
-    old = table.get(key)
+def _set(state: OwnerState, command: SetState, now: float) -> Decision:
+    draft = _Draft(state, now)
+    table = draft.table(command.scope.step_name)
+    old = table.get(command.key)
     if command.expected is not None:
-        _check_expected(key, old, command.expected)
-    _put(state, event, table, key, old, command.value, command.size, command.ttl, now)
-    _check_totals(state, event)
-    event.reply = event.revision
-    return event
+        _check_expected(command.key, old, command.expected)
+    expires = _expiry(state, command.ttl, now)
+    draft.put(table, command.key, old, command.value, command.size, expires)
+    return draft.accept(draft.revision)
 
 
-def _set_default(state: OwnerState, command: SetDefaultState, now: float) -> Event:
+def _set_default(state: OwnerState, command: SetDefaultState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
-    if old is None:
-        event = _replace(
-            state, command, command.key, command.value, command.size, now
-        )
-        event.reply = unpack(command.value)
-    else:
-        event = Event(state)
-        event.reply = unpack(old.value)
-    return event
+    if old is not None:
+        return None, unpack(old.value)
+    reply = unpack(command.value)
+    return _replace(
+        state, command, command.key, command.value, command.size, now, reply
+    )
 
 
-def _update(state: OwnerState, command: UpdateState, now: float) -> Event:
-    event = Event(state)
-    table = _table(state, event, command.scope.step_name)
+def _update(state: OwnerState, command: UpdateState, now: float) -> Decision:
+    draft = _Draft(state, now)
+    table = draft.table(command.scope.step_name)
+    expires = _expiry(state, None, now)
     for key, value, size in command.items:
-        _put(state, event, table, key, table.get(key), value, size, None, now)
-    _check_totals(state, event)
-    event.reply = event.revision if event.changes else state.latest
-    return event
+        draft.put(table, key, table.get(key), value, size, expires)
+    return draft.accept(draft.revision if command.items else state.latest)
 
 
-def _delete(state: OwnerState, command: DeleteState, now: float) -> Event:
-    event = Event(state)
+def _delete(state: OwnerState, command: DeleteState, now: float) -> Decision:
+    draft = _Draft(state, now)
     table = state.table(command.scope.step_name)
     old = table.get(command.key)
     if command.expected is not None:
         _check_expected(command.key, old, command.expected)
-    if old is not None:
-        _remove(event, table, command.key, old)
-    event.reply = old is not None
-    return event
+    draft.remove(table, command.key)
+    return draft.accept(old is not None)
 
 
-def _delete_many(state: OwnerState, command: DeleteManyState, now: float) -> Event:
-    event = Event(state)
+def _delete_many(state: OwnerState, command: DeleteManyState, now: float) -> Decision:
+    draft = _Draft(state, now)
     table = state.table(command.scope.step_name)
     for key in command.keys:
-        old = table.get(key)
-        if old is not None:
-            _remove(event, table, key, old)
-    event.reply = len(event.changes)
-    return event
+        draft.remove(table, key)
+    return draft.accept(len(draft.changes))
 
 
-def _clear(state: OwnerState, command: ClearState, now: float) -> Event:
-    event = Event(state)
+def _clear(state: OwnerState, command: ClearState, now: float) -> Decision:
+    draft = _Draft(state, now)
     table = state.table(command.scope.step_name)
-    for key, old in table.items():
-        _remove(event, table, key, old)
-    event.reply = len(event.changes)
-    return event
+    for key in table:
+        draft.remove(table, key)
+    return draft.accept(len(draft.changes))
 
 
-def _pop(state: OwnerState, command: PopState, now: float) -> Event:
-    event = Event(state)
+def _pop(state: OwnerState, command: PopState, now: float) -> Decision:
+    draft = _Draft(state, now)
     table = state.table(command.scope.step_name)
     old = table.get(command.key)
     if old is None:
-        raise missing(command, command.key)
-    _remove(event, table, command.key, old)
-    event.reply = unpack(old.value)
-    return event
+        raise MissingKeyError(
+            f"{command.key!r} is not in {command.scope}", key=command.key
+        )
+    draft.remove(table, command.key)
+    return draft.accept(unpack(old.value))
 
 
-def _pop_item(state: OwnerState, command: PopItemState, now: float) -> Event:
-    event = Event(state)
+def _pop_item(state: OwnerState, command: PopItemState, now: float) -> Decision:
+    draft = _Draft(state, now)
     table = state.table(command.scope.step_name)
     if not table:
         raise MissingKeyError(f"{command.scope} holds nothing")
     key = next(reversed(table))
-    old = table[key]
-    _remove(event, table, key, old)
-    event.reply = (key, unpack(old.value))
-    return event
+    draft.remove(table, key)
+    return draft.accept((key, unpack(table[key].value)))
 
 
-def _increment(state: OwnerState, command: IncrementState, now: float) -> Event:
+def _increment(state: OwnerState, command: IncrementState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
     start = command.initial if old is None else old.value
     if type(start) is not int and type(start) is not float:
@@ -170,32 +159,31 @@ def _increment(state: OwnerState, command: IncrementState, now: float) -> Event:
     total = start + command.by
     if type(total) is float and not isfinite(total):
         raise InvalidValueError(f"{start!r} + {command.by!r} is not a finite number")
-    event = _replace(state, command, command.key, *pack(total), now)
-    event.reply = total
-    return event
+    return _replace(state, command, command.key, *pack(total), now, total)
 
 
-def _append(state: OwnerState, command: AppendState, now: float) -> Event:
+def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
     existing = Document(b"[]", 1) if old is None else old.value
     if type(existing) is not Document or not existing.data.startswith(b"["):
         raise WrongTypeError(
             f"{command.key!r} holds {_kind(existing)}, not a list", key=command.key
         )
-    merged = extend(existing, command.items)
-    return _replace(state, command, command.key, merged, len(merged.data), now)
+    longer = extend(existing, command.items)
+    reply = state.latest + 1
+    return _replace(
+        state, command, command.key, longer, len(longer.data), now, reply
+    )
 
 
-def _merge(state: OwnerState, command: MergeState, now: float) -> Event:
+def _merge(state: OwnerState, command: MergeState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
     target = None if old is None else unpack(old.value)
     merged = merge_patch(target, unpack(command.patch))
-    event = replace(state, command, command.key, merged, now)
-    event.reply = merged
-    return event
+    return _replace(state, command, command.key, *pack(merged), now, merged)
 
 
-def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Event:
+def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decision:
     for step_name, key, revision in command.reads:
         _check_expected(key, state.table(step_name).get(key), revision)
     for step_name, revision in command.scans:
@@ -205,28 +193,24 @@ def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Event:
                 f"{revision}, when the transaction read them all",
                 expected=revision,
             )
-    event = Event(state)
+    draft = _Draft(state, now)
     for step_name, key in command.removals:
-        table = state.table(step_name)
-        old = table.get(key)
-        if old is not None:
-            _remove(event, table, key, old)
+        draft.remove(state.table(step_name), key)
     for step_name, key, value, size, ttl in command.writes:
-        table = _table(state, event, step_name)
-        _put(state, event, table, key, table.get(key), value, size, ttl, now)
-    _check_totals(state, event)
-    event.reply = event.revision if event.changes else state.latest
-    return event
+        table = draft.table(step_name)
+        expires = _expiry(state, ttl, now)
+        draft.put(table, key, table.get(key), value, size, expires)
+    return draft.accept(draft.revision if draft.changes else state.latest)
 
 
-def expiry_of(state: OwnerState, table: Table, key: str) -> Event:
+def expiry_of(state: OwnerState, table: Table, key: str, now: float) -> Event | None:
     """Return the event that removes one entry whose time has come."""
-    event = Event(state)
-    _remove(event, table, key, table[key])
-    return event
+    draft = _Draft(state, now)
+    draft.remove(table, key)
+    return draft.accept(None)[0]
 
 
-DECISIONS: Final[dict[type[Message], Callable[[OwnerState, Any, float], Event]]] = {
+DECISIONS: Final[dict[type[Message], Callable[[OwnerState, Any, float], Decision]]] = {
     AppendState: _append,
     ClearState: _clear,
     CommitTransaction: _commit,
@@ -243,117 +227,150 @@ DECISIONS: Final[dict[type[Message], Callable[[OwnerState, Any, float], Event]]]
 """What decides each command."""
 
 
-def missing(command: Message, key: str) -> MissingKeyError:
-    """Return the error for a `key` that is not there."""
-    return MissingKeyError(f"{key!r} is not in {command.scope}", key=key)
+class _Draft:
+    """An event that is being put together; dropped if a limit turns out to be passed."""
+
+    __slots__ = ("changes", "keys", "now", "opened", "revision", "size", "state")
+
+    def __init__(self, state: OwnerState, now: float) -> None:
+        """Begin with what `state` has staged."""
+        self.state = state
+        self.now = now
+        self.revision = state.latest + 1
+        self.changes: list[Cell] = []
+        self.keys = state.keys
+        self.size = state.size
+        self.opened: dict[str, Table] | None = None
+
+    def table(self, step_name: str | None) -> Table:
+        """Return the table to write to, opening one for a step that has none."""
+        table = self.state.table(step_name)
+        if table is not NOWHERE:
+            return table
+        assert step_name is not None  # The owner's own table is always there.
+        self.opened = self.opened or {}
+        if step_name not in self.opened:
+            self.state.limits.check_key_bytes(step_name)
+            self.opened[step_name] = Table(self.state, step_name)
+        return self.opened[step_name]
+
+    def put(
+        self,
+        table: Table,
+        key: str,
+        old: Cell | None,
+        value: Packed,
+        size: int,
+        expires: float | None,
+    ) -> None:
+        """Give `key`, which now has the version `old`, a new value."""
+        limits = self.state.limits
+        if size > limits.value_bytes:
+            raise ValueTooLargeError(
+                f"value of {key!r} takes {size} bytes, "
+                f"max_value_bytes is {limits.max_value_bytes}",
+                limit="max_value_bytes",
+                allowance=limits.max_value_bytes,
+                actual=size,
+            )
+        if type(value) is Document and value.depth > limits.max_depth:
+            raise _too_deep(key, value, limits)
+        if old is None:
+            check_key(key)
+            limits.check_key_bytes(key)
+            self.keys += 1
+            self.size += size + utf8_bytes(key)
+        else:
+            self.size += size - old.size
+        self._change(table, key, old, value, size, expires)
+
+    def remove(self, table: Table, key: str) -> None:
+        """Remove `key` if it is there."""
+        old = table.get(key)
+        if old is not None:
+            self.keys -= 1
+            self.size -= old.size + utf8_bytes(key)
+            self._change(table, key, old, None, 0, DELETED)
+
+    def _change(
+        self,
+        table: Table,
+        key: str,
+        old: Cell | None,
+        value: Packed,
+        size: int,
+        expires: float | None,
+    ) -> None:
+        cell = Cell()
+        cell.table = table
+        cell.key = key
+        cell.value = value
+        cell.size = size
+        cell.revision = self.revision
+        cell.created = self.now if old is None else old.created
+        cell.updated = self.now
+        cell.expires = expires
+        self.changes.append(cell)
+
+    def accept(self, reply: object) -> Decision:
+        """Return the decision; raise `LimitError` if the owner would outgrow a limit.
+
+        An owner that is over a limit already, because it was lowered, may shrink.
+        """
+        state, limits = self.state, self.state.limits
+        if limits.max_keys is not None and self.keys > max(limits.max_keys, state.keys):
+            raise KeyCountError(
+                f"{state.scope} would hold {self.keys} keys, "
+                f"max_keys is {limits.max_keys}",
+                limit="max_keys",
+                allowance=limits.max_keys,
+                actual=self.keys,
+            )
+        if self.size > max(limits.total_bytes, state.size):
+            raise ByteCountError(
+                f"{state.scope} would hold {self.size} bytes, "
+                f"max_bytes is {limits.max_bytes}",
+                limit="max_bytes",
+                allowance=limits.max_bytes,
+                actual=self.size,
+            )
+        event = (self.revision, self.changes, self.keys, self.size, self.opened)
+        return event if self.changes else None, reply
 
 
 def _replace(
-    state: OwnerState, command: Message, key: str, value: Packed, size: int, now: float
-) -> Event:
-    event = Event(state)
-    table = _table(state, event, command.scope.step_name)
-    old = table.get(key)
-    ttl = None if old is None else _KEEP
-    _put(state, event, table, key, old, value, size, ttl, now)
-    _check_totals(state, event)
-    event.reply = event.revision
-    return event
-
-
-def _table(state: OwnerState, event: Event, step_name: str | None) -> Table:
-    """Return the table to write to, opening one for a step that has none."""
-    if step_name is None:
-        return state.own
-    if state.steps is not None:
-        table = state.steps.get(step_name)
-        if table is not None:
-            return table
-    if event.opened is None:
-        event.opened = {}
-    table = event.opened.get(step_name)
-    if table is None:
-        state.limits.check_key_bytes(step_name)
-        table = event.opened[step_name] = Table(state, step_name)
-    return table
-
-
-def _put(
     state: OwnerState,
-    event: Event,
-    table: Table,
+    command: Message,
     key: str,
-    old: Cell | None,
     value: Packed,
     size: int,
-    ttl: float | None,
     now: float,
-) -> None:
-    """Add to `event` that `key` gets a new value."""
-    limits = state.limits
-    if limits.max_value_bytes is not None and size > limits.max_value_bytes:
-        raise ValueTooLargeError(
-            f"value of {key!r} takes {size} bytes, "
-            f"max_value_bytes is {limits.max_value_bytes}",
-            limit="max_value_bytes",
-            allowance=limits.max_value_bytes,
-            actual=size,
-        )
-    if type(value) is Document and value.depth > limits.max_depth:
-        raise DepthError(
-            f"value of {key!r} nests {value.depth} levels, "
-            f"max_depth is {limits.max_depth}",
-            limit="max_depth",
-            allowance=limits.max_depth,
-            actual=value.depth,
-        )
-    created = now
-    if old is None:
-        check_key(key)
-        limits.check_key_bytes(key)
-        event.keys += 1
-        event.size += size + utf8_bytes(key)
-    else:
-        created = old.created
-        event.size += size - old.size
+    reply: object,
+) -> Decision:
+    """Return the event that gives `key` a new value and lets its expiry be."""
+    draft = _Draft(state, now)
+    table = draft.table(command.scope.step_name)
+    old = table.get(key)
+    expires = _expiry(state, None, now) if old is None else old.expires
+    draft.put(table, key, old, value, size, expires)
+    return draft.accept(reply)
+
+
+def _expiry(state: OwnerState, ttl: float | None, now: float) -> float | None:
+    """Return when an entry set with `ttl` expires."""
     if ttl is None:
-        ttl = limits.default_ttl
-        expires = None if ttl is None else now + ttl
-    elif ttl == _KEEP:
-        expires = None if old is None else old.expires
-    else:
-        expires = now + ttl
-    cell = Cell(value, size, event.revision, created, now, expires)
-    event.changes.append((table, key, cell))
+        ttl = state.limits.default_ttl
+    return None if ttl is None else now + ttl
 
 
-def _remove(event: Event, table: Table, key: str, old: Cell) -> None:
-    """Add to `event` that `key` goes."""
-    event.keys -= 1
-    event.size -= old.size + utf8_bytes(key)
-    gone = Cell(None, 0, event.revision, old.created, old.updated, DELETED)
-    event.changes.append((table, key, gone))
-
-
-def _check_totals(state: OwnerState, event: Event) -> None:
-    """Raise a `LimitError` if the owner would grow past what it may hold."""
-    limits = state.limits
-    if limits.max_keys is not None and event.keys > max(limits.max_keys, state.keys):
-        raise KeyCountError(
-            f"{state.scope} would hold {event.keys} keys, "
-            f"max_keys is {limits.max_keys}",
-            limit="max_keys",
-            allowance=limits.max_keys,
-            actual=event.keys,
-        )
-    if limits.max_bytes is not None and event.size > max(limits.max_bytes, state.size):
-        raise ByteCountError(
-            f"{state.scope} would hold {event.size} bytes, "
-            f"max_bytes is {limits.max_bytes}",
-            limit="max_bytes",
-            allowance=limits.max_bytes,
-            actual=event.size,
-        )
+def _too_deep(key: str, document: Document, limits: Limits) -> DepthError:
+    return DepthError(
+        f"value of {key!r} nests {document.depth} levels, "
+        f"max_depth is {limits.max_depth}",
+        limit="max_depth",
+        allowance=limits.max_depth,
+        actual=document.depth,
+    )
 
 
 def _check_expected(key: str, cell: Cell | None, expected: int) -> None:

@@ -11,9 +11,9 @@ from typing import Final
 POINTS: Final = frozenset(
     {
         "owner.decided",
-        "owner.staged",
-        "owner.published",
         "owner.settled",
+        "state.published",
+        "state.staged",
         "supervisor.activate",
         "supervisor.passivate",
         "worker.task",

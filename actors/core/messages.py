@@ -86,7 +86,6 @@ class SetState(Message):
         scope: StateScope,
         key: str,
         value: JsonValue,
-        *,
         ttl: float | None = None,
         expected: int | None = None,
     ) -> None:

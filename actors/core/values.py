@@ -8,7 +8,7 @@ time, so that a small dictionary costs one C loop and not a Python one.
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from types import MappingProxyType
-from typing import Final, TypeAlias, Union, cast
+from typing import Any, Final, TypeAlias, Union, cast
 
 import orjson
 
@@ -29,15 +29,15 @@ NODES_MAX: Final = 1 << 26
 """LIMIT: values inside one value, each counted as often as it is reached. A list that
 holds the same list twice, 60 levels deep, is small in memory and endless as JSON."""
 
-_PLAIN: Final = frozenset({type(None), bool, int, str})
+PLAIN: Final = frozenset({type(None), bool, int, str})
 _CONTAINERS: Final = frozenset({dict, list})
 _STRICT: Final = (
     orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-_dumps: Final = orjson.dumps
-_loads: Final = orjson.loads
+dumps: Final = orjson.dumps
+loads: Final = orjson.loads
 
 
 class Document:
@@ -53,7 +53,8 @@ class Document:
 
     def thaw(self) -> JsonValue:
         """Return a private copy."""
-        return cast("JsonValue", _loads(self.data))
+        value: JsonValue = loads(self.data)
+        return value
 
     def freeze(self) -> FrozenJson:
         """Return the value read-only; made once, then shared by all who ask."""
@@ -68,7 +69,7 @@ Packed: TypeAlias = JsonScalar | Document
 """A value as the engine keeps it: a scalar as it is, a container encoded."""
 
 
-def pack(value: object) -> tuple[Packed, int]:
+def pack(value: Any) -> tuple[Packed, int]:
     """Return `value` as the engine keeps it, and its size in bytes once encoded.
 
     Raises:
@@ -79,14 +80,14 @@ def pack(value: object) -> tuple[Packed, int]:
     """
     kind = type(value)
     try:
-        if kind in _PLAIN:
-            return cast("JsonScalar", value), len(_dumps(value))
+        if kind in PLAIN:
+            return value, len(dumps(value))
         if kind in _CONTAINERS:
-            depth = _depth(cast("_Container", value))
-            data = _dumps(value, None, _STRICT)
+            depth = _depth(value)
+            data = dumps(value, None, _STRICT)
             return Document(data, depth), len(data)
-        if kind is float and isfinite(cast("float", value)):
-            return cast("float", value), len(_dumps(value))
+        if kind is float and isfinite(value):
+            return value, len(dumps(value))
     except (TypeError, _UnfitError) as error:
         raise _explained(value, str(error)) from None
     raise _explained(value, f"{kind.__name__} is not JSON")
@@ -94,12 +95,12 @@ def pack(value: object) -> tuple[Packed, int]:
 
 def unpack(packed: Packed) -> JsonValue:
     """Return a private copy of the value that was packed."""
-    return packed.thaw() if type(packed) is Document else cast("JsonScalar", packed)
+    return packed.thaw() if isinstance(packed, Document) else packed
 
 
 def view(packed: Packed) -> FrozenJson:
     """Return the value that was packed, read-only and shared."""
-    return packed.freeze() if type(packed) is Document else cast("JsonScalar", packed)
+    return packed.freeze() if isinstance(packed, Document) else packed
 
 
 def freeze(value: JsonValue) -> FrozenJson:
@@ -140,7 +141,7 @@ def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
     return merged
 
 
-_Container: TypeAlias = list[object] | dict[object, object]
+_Container: TypeAlias = list[Any] | dict[Any, Any]
 
 
 class _UnfitError(Exception):
@@ -148,46 +149,35 @@ class _UnfitError(Exception):
 
 
 def _depth(container: _Container) -> int:
-    """Return how many levels `container` nests; raise `_UnfitError` if it is not JSON."""
-    items: Iterable[object]
-    items = container.values() if type(container) is dict else container
-    if _PLAIN.issuperset(map(type, items)):
-        return 1
-    return _measure(container, 1, {})[0]
+    """Return how many levels `container` nests; raise `_UnfitError` if it is not JSON.
 
-
-def _measure(
-    container: _Container, level: int, known: dict[int, tuple[int, int] | None]
-) -> tuple[int, int]:
-    """Return levels and nodes of `container`, which stands at `level`.
-
-    `known` holds what was measured, by identity, so that shared parts cost once;
-    `None` marks a container that is being measured: meeting it again is a cycle.
+    Goes down level by level, and meets a part that is shared once per level with the
+    number of times it stands there: the time is bounded by what is in memory, though
+    the encoded value may not be.
     """
-    if level > DEPTH_MAX:
-        raise _UnfitError("nests too deep")
-    known[id(container)] = None
-    values: Iterable[object]
-    values = container.values() if type(container) is dict else container
-    deepest, nodes = 0, len(container)
-    for item in values:
-        kind = type(item)
-        if kind in _PLAIN:
-            continue
-        if kind in _CONTAINERS:
-            measured = known.get(id(item), ())
-            if measured is None:
-                raise _UnfitError("contains itself")
-            if not measured:
-                measured = _measure(cast("_Container", item), level + 1, known)
-            deepest = max(deepest, measured[0])
-            nodes += measured[1]
-        elif kind is not float or not isfinite(cast("float", item)):
-            raise _UnfitError("not JSON")
-    if nodes > NODES_MAX or level + deepest > DEPTH_MAX:
-        raise _UnfitError("too much to encode")
-    known[id(container)] = (deepest + 1, nodes)
-    return deepest + 1, nodes
+    level: dict[int, tuple[_Container, int]] = {id(container): (container, 1)}
+    depth = nodes = 0
+    while level:
+        depth += 1
+        deeper: dict[int, tuple[_Container, int]] = {}
+        for part, times in level.values():
+            nodes += times * len(part)
+            items: Iterable[Any] = part.values() if type(part) is dict else part
+            if PLAIN.issuperset(map(type, items)):
+                continue
+            for item in items:
+                kind = type(item)
+                if kind in PLAIN:
+                    continue
+                if kind in _CONTAINERS:
+                    met = deeper.get(id(item))
+                    deeper[id(item)] = (item, times if met is None else met[1] + times)
+                elif kind is not float or not isfinite(item):
+                    raise _UnfitError("not JSON")
+        if depth > DEPTH_MAX or nodes > NODES_MAX:
+            raise _UnfitError("too deep, too much, or contains itself")
+        level = deeper
+    return depth
 
 
 def _explained(value: object, reason: str) -> InvalidValueError | ValueTooLargeError:
@@ -266,7 +256,7 @@ def _inspect_scalar(value: object, place: str) -> None:
             cast("str", value).encode()
         except UnicodeEncodeError as error:
             fault = f"has a lone surrogate at index {error.start}"
-    elif kind not in _PLAIN:
+    elif kind not in PLAIN:
         fault = f"is of type {kind.__name__}, which is not JSON"
     if fault:
         raise InvalidValueError(f"{_short(place)} {fault}", place=place)

@@ -5,7 +5,8 @@ import threading
 import time
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, repeat
+from operator import add
 from typing import Final
 
 logger: Final = logging.getLogger("stateward.clock")
@@ -25,16 +26,17 @@ class SystemClock:
 
     def __init__(self) -> None:
         """Take the time."""
-        self._offset = time.time() - time.clock_gettime(_TICKS)
+        offset = time.time() - time.clock_gettime(_TICKS)
+        # `now` is `clock_gettime(_TICKS) + offset`, called in every write: as a chain of iterators it
+        # stays in C and costs 0.1 us; as a function it would cost twice that.
+        self.now: Callable[[], float] = map(
+            add, repeat(offset), map(time.clock_gettime, repeat(_TICKS))
+        ).__next__
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
-
-    def now(self) -> float:
-        """Return seconds since the epoch; never less than it returned before."""
-        return time.clock_gettime(_TICKS) + self._offset
 
     def call_at(self, when: float, task: Callable[[], None]) -> None:
         """Run `task` once `now()` has reached `when`; nothing after `close`."""

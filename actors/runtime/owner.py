@@ -15,8 +15,10 @@ from weakref import ref
 
 import pykka
 
-from stateward.actors.core import decider, faults
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.decider import DECISIONS, Decision, expiry_of, replace
 from stateward.actors.core.errors import OwnerFailedError, StateError, UnavailableError
+from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import (
     DropState,
     ExpireState,
@@ -25,9 +27,10 @@ from stateward.actors.core.messages import (
     Passivate,
     SetLimits,
 )
+from stateward.actors.core.overwrite import overwrite
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope
-from stateward.actors.core.state import Event, OwnerState
+from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.guard import busy
 from stateward.actors.runtime.turns import TurnActor, TurnRef
@@ -88,14 +91,13 @@ class Owner(TurnActor):
             now = self._now()
             if state.next_expiry <= now:
                 self._sweep(now)
-            decide = decider.DECISIONS.get(type(message))
+            if type(message) is Cell:
+                state.used = now
+                return overwrite(state, message, now)
+            decide = DECISIONS.get(type(message))
             if decide is None:
                 return self._take_other(message, now)
-            event = decide(state, message, now)
-            if event.changes:
-                self._carry_out(event)
-            state.used = now
-            return event.reply
+            return self._finish(decide(state, message, now), now)
         except StateError:
             self._excused = None
             raise
@@ -105,22 +107,20 @@ class Owner(TurnActor):
                 raise
             self._fail_over(error, before)
 
-    def _carry_out(self, event: Event) -> None:
-        """Make `event` happen: before `publish` it has not, after it it has."""
+    def _finish(self, decision: Decision, now: float) -> Any:
+        """Carry out what was decided, and return the reply."""
         state = self.state
-        if faults.armed:
-            faults.hit("owner.decided")
-        state.stage(event)
-        if faults.armed:
-            faults.hit("owner.staged")
-        state.publish(event)
-        if faults.armed:
-            faults.hit("owner.published")
-        state.settle(event)
-        if faults.armed:
-            faults.hit("owner.settled")
-        if state.next_expiry < state.alarm:
-            self._set_alarm()
+        event, reply = decision
+        if event is not None:
+            if armed:
+                hit("owner.decided")
+            state.carry_out(event)
+            if state.next_expiry < state.alarm:
+                self._set_alarm()
+            if armed:
+                hit("owner.settled")
+        state.used = now
+        return reply
 
     def _take_other(self, message: Any, now: float) -> Any:
         """Serve what is no plain decision on the state."""
@@ -156,10 +156,7 @@ class Owner(TurnActor):
             raise
         finally:
             busy.discard(thread)
-        event = decider.replace(self.state, command, command.key, value, now)
-        self._carry_out(event)
-        self.state.used = now
-        return value
+        return self._finish(replace(self.state, command, command.key, value, now), now)
 
     def _drop(self) -> bool:
         held = self.state.keys > 0
@@ -175,8 +172,8 @@ class Owner(TurnActor):
     def _passivate(self, command: Passivate) -> bool:
         if self.state.used > command.idle_since or self.actor_inbox.mail:
             return False
-        if faults.armed:
-            faults.hit("supervisor.passivate")
+        if armed:
+            hit("supervisor.passivate")
         if not self.state.keys:
             self.state.retire()  # Nothing to come back to.
         self._end(None)
@@ -186,7 +183,9 @@ class Owner(TurnActor):
         """Remove what has expired, so that decisions meet nothing dead."""
         state = self.state
         for table, key in state.due(now):
-            self._carry_out(decider.expiry_of(state, table, key))
+            event = expiry_of(state, table, key, now)
+            if event is not None:
+                state.carry_out(event)
         if state.alarm <= now:
             self._set_alarm()
 

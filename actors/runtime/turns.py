@@ -111,11 +111,13 @@ class TurnInbox:
     """What waits for one actor, and the lock its turns are run under."""
 
     __slots__ = (
+        "acquire",
         "actor",
         "closed",
         "dispatcher",
         "limit",
         "mail",
+        "release",
         "running",
         "submit",
         "successor",
@@ -132,6 +134,8 @@ class TurnInbox:
         self.actor: TurnActor | None = None
         self.mail: deque[Envelope] = deque()
         self.turn = threading.RLock()
+        self.acquire = self.turn.acquire
+        self.release = self.turn.release
         self.running = False
         self.closed = False
         self.dispatcher: Dispatcher | None = None
@@ -178,7 +182,7 @@ class TurnInbox:
         mine = True
         try:
             try:
-                if not self.turn.acquire(False):
+                if not self.acquire(False):
                     mine = False
                 elif not self.running:
                     self.running = True
@@ -189,7 +193,7 @@ class TurnInbox:
             finally:
                 if mine:
                     try:
-                        self.turn.release()
+                        self.release()
                     except RuntimeError:
                         pass  # RACE: interrupted before it was known not to be ours.
         finally:
@@ -262,7 +266,7 @@ class TurnRef(pykka.ActorRef[A]):
         mine = True
         try:
             try:
-                if not inbox.turn.acquire(False):
+                if not inbox.acquire(False):
                     mine = False
                 elif inbox.actor is not None and not inbox.mail:
                     if inbox.running:
@@ -276,7 +280,7 @@ class TurnRef(pykka.ActorRef[A]):
                 # Nothing may come before this call: see the rules of the module.
                 if mine:
                     try:
-                        inbox.turn.release()
+                        inbox.release()
                     except RuntimeError:
                         pass  # RACE: interrupted before it was known not to be ours.
         finally:
