@@ -84,15 +84,22 @@ class Owner(TurnActor):
     def take_turn(self, message: Any) -> Any:
         """Carry out one command and return its reply."""
         state = self.state
+        now = self._now()
+        if type(message) is Cell and state.pending is None and now < state.next_expiry:
+            state.used = now
+            return overwrite(state, message, now)
+        return self._serve(message, now)
+
+    def _serve(self, message: Any, now: float) -> Any:
+        """Carry out any command, and contain whatever goes wrong."""
+        state = self.state
         before = state.revision
         try:
             if state.pending is not None:
                 state.recover()
-            now = self._now()
             if state.next_expiry <= now:
                 self._sweep(now)
             if type(message) is Cell:
-                state.used = now
                 return overwrite(state, message, now)
             decide = DECISIONS.get(type(message))
             if decide is None:
