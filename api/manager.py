@@ -101,7 +101,9 @@ class StateManager:
         """
         check_url(store)
         if durability not in ("synced", "buffered"):
-            raise UsageError(f"durability is {durability!r}, not 'synced' or 'buffered'")
+            raise UsageError(
+                f"durability is {durability!r}, not 'synced' or 'buffered'"
+            )
         if tuple(migrations):
             raise UsageError("memory:// starts empty, there is nothing to migrate")
         check_ttl(idle_timeout, "idle_timeout")

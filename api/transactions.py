@@ -366,7 +366,9 @@ def _stale(place: _Place, seen: int, actual: int) -> ConflictError:
 
 
 def transact(
-    begin: Callable[[], Transaction], function: Callable[[Transaction], T], attempts: int
+    begin: Callable[[], Transaction],
+    function: Callable[[Transaction], T],
+    attempts: int,
 ) -> T:
     """Run `function` in a transaction, again after each conflict."""
     check_attempts(attempts)

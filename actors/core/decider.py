@@ -6,20 +6,16 @@ given. Expired entries have been removed before; what a table holds here is aliv
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from stateward.actors.core.cells import DELETED, Cell, Table
+from stateward.actors.core.cells import Cell, Table
+from stateward.actors.core.draft import Decision, Draft, expiry
 from stateward.actors.core.errors import (
-    ByteCountError,
     ConflictError,
-    DepthError,
     InvalidValueError,
-    KeyCountError,
     MissingKeyError,
-    ValueTooLargeError,
     WrongTypeError,
 )
-from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import (
     AppendState,
     ClearState,
@@ -35,8 +31,7 @@ from stateward.actors.core.messages import (
     SetState,
     UpdateState,
 )
-from stateward.actors.core.scopes import check_key, utf8_bytes
-from stateward.actors.core.state import NOWHERE, Event, OwnerState
+from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.core.values import (
     Document,
     JsonValue,
@@ -46,10 +41,6 @@ from stateward.actors.core.values import (
     pack,
     unpack,
 )
-
-
-Decision: TypeAlias = tuple[Event | None, Any]
-"""The event, `None` if nothing changes, and the reply."""
 
 
 def decide(state: OwnerState, command: Message, now: float) -> Decision:
@@ -71,12 +62,12 @@ def replace(
 
 
 def _set(state: OwnerState, command: SetState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
     old = table.get(command.key)
     if command.expected is not None:
         _check_expected(command.key, old, command.expected)
-    expires = _expiry(state, command.ttl, now)
+    expires = expiry(state.limits, command.ttl, now)
     draft.put(table, command.key, old, command.value, command.size, expires)
     return draft.accept(draft.revision)
 
@@ -92,16 +83,16 @@ def _set_default(state: OwnerState, command: SetDefaultState, now: float) -> Dec
 
 
 def _update(state: OwnerState, command: UpdateState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
-    expires = _expiry(state, None, now)
+    expires = expiry(state.limits, None, now)
     for key, value, size in command.items:
         draft.put(table, key, table.get(key), value, size, expires)
     return draft.accept(draft.revision if command.items else state.latest)
 
 
 def _delete(state: OwnerState, command: DeleteState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = state.table(command.scope.step_name)
     old = table.get(command.key)
     if command.expected is not None:
@@ -111,7 +102,7 @@ def _delete(state: OwnerState, command: DeleteState, now: float) -> Decision:
 
 
 def _delete_many(state: OwnerState, command: DeleteManyState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = state.table(command.scope.step_name)
     for key in command.keys:
         draft.remove(table, key)
@@ -119,7 +110,7 @@ def _delete_many(state: OwnerState, command: DeleteManyState, now: float) -> Dec
 
 
 def _clear(state: OwnerState, command: ClearState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = state.table(command.scope.step_name)
     for key in table:
         draft.remove(table, key)
@@ -127,7 +118,7 @@ def _clear(state: OwnerState, command: ClearState, now: float) -> Decision:
 
 
 def _pop(state: OwnerState, command: PopState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = state.table(command.scope.step_name)
     old = table.get(command.key)
     if old is None:
@@ -139,7 +130,7 @@ def _pop(state: OwnerState, command: PopState, now: float) -> Decision:
 
 
 def _pop_item(state: OwnerState, command: PopItemState, now: float) -> Decision:
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = state.table(command.scope.step_name)
     if not table:
         raise MissingKeyError(f"{command.scope} holds nothing")
@@ -171,9 +162,7 @@ def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
         )
     longer = extend(existing, command.items)
     reply = state.latest + 1
-    return _replace(
-        state, command, command.key, longer, len(longer.data), now, reply
-    )
+    return _replace(state, command, command.key, longer, len(longer.data), now, reply)
 
 
 def _merge(state: OwnerState, command: MergeState, now: float) -> Decision:
@@ -193,19 +182,19 @@ def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decisi
                 f"{revision}, when the transaction read them all",
                 expected=revision,
             )
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     for step_name, key in command.removals:
         draft.remove(state.table(step_name), key)
     for step_name, key, value, size, ttl in command.writes:
         table = draft.table(step_name)
-        expires = _expiry(state, ttl, now)
+        expires = expiry(state.limits, ttl, now)
         draft.put(table, key, table.get(key), value, size, expires)
     return draft.accept(draft.revision if draft.changes else state.latest)
 
 
 def expiry_of(state: OwnerState, table: Table, key: str, now: float) -> Event | None:
     """Return the event that removes one entry whose time has come."""
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     draft.remove(table, key)
     return draft.accept(None)[0]
 
@@ -227,117 +216,6 @@ DECISIONS: Final[dict[type[Message], Callable[[OwnerState, Any, float], Decision
 """What decides each command."""
 
 
-class _Draft:
-    """An event that is being put together; dropped if a limit turns out to be passed."""
-
-    __slots__ = ("changes", "keys", "now", "opened", "revision", "size", "state")
-
-    def __init__(self, state: OwnerState, now: float) -> None:
-        """Begin with what `state` has staged."""
-        self.state = state
-        self.now = now
-        self.revision = state.latest + 1
-        self.changes: list[Cell] = []
-        self.keys = state.keys
-        self.size = state.size
-        self.opened: dict[str, Table] | None = None
-
-    def table(self, step_name: str | None) -> Table:
-        """Return the table to write to, opening one for a step that has none."""
-        table = self.state.table(step_name)
-        if table is not NOWHERE:
-            return table
-        assert step_name is not None  # The owner's own table is always there.
-        self.opened = self.opened or {}
-        if step_name not in self.opened:
-            self.state.limits.check_key_bytes(step_name)
-            self.opened[step_name] = Table(self.state, step_name)
-        return self.opened[step_name]
-
-    def put(
-        self,
-        table: Table,
-        key: str,
-        old: Cell | None,
-        value: Packed,
-        size: int,
-        expires: float | None,
-    ) -> None:
-        """Give `key`, which now has the version `old`, a new value."""
-        limits = self.state.limits
-        if size > limits.value_bytes:
-            raise ValueTooLargeError(
-                f"value of {key!r} takes {size} bytes, "
-                f"max_value_bytes is {limits.max_value_bytes}",
-                limit="max_value_bytes",
-                allowance=limits.max_value_bytes,
-                actual=size,
-            )
-        if type(value) is Document and value.depth > limits.max_depth:
-            raise _too_deep(key, value, limits)
-        if old is None:
-            check_key(key)
-            limits.check_key_bytes(key)
-            self.keys += 1
-            self.size += size + utf8_bytes(key)
-        else:
-            self.size += size - old.size
-        self._change(table, key, old, value, size, expires)
-
-    def remove(self, table: Table, key: str) -> None:
-        """Remove `key` if it is there."""
-        old = table.get(key)
-        if old is not None:
-            self.keys -= 1
-            self.size -= old.size + utf8_bytes(key)
-            self._change(table, key, old, None, 0, DELETED)
-
-    def _change(
-        self,
-        table: Table,
-        key: str,
-        old: Cell | None,
-        value: Packed,
-        size: int,
-        expires: float | None,
-    ) -> None:
-        cell = Cell()
-        cell.table = table
-        cell.key = key
-        cell.value = value
-        cell.size = size
-        cell.revision = self.revision
-        cell.created = self.now if old is None else old.created
-        cell.updated = self.now
-        cell.expires = expires
-        self.changes.append(cell)
-
-    def accept(self, reply: object) -> Decision:
-        """Return the decision; raise `LimitError` if the owner would outgrow a limit.
-
-        An owner that is over a limit already, because it was lowered, may shrink.
-        """
-        state, limits = self.state, self.state.limits
-        if limits.max_keys is not None and self.keys > max(limits.max_keys, state.keys):
-            raise KeyCountError(
-                f"{state.scope} would hold {self.keys} keys, "
-                f"max_keys is {limits.max_keys}",
-                limit="max_keys",
-                allowance=limits.max_keys,
-                actual=self.keys,
-            )
-        if self.size > max(limits.total_bytes, state.size):
-            raise ByteCountError(
-                f"{state.scope} would hold {self.size} bytes, "
-                f"max_bytes is {limits.max_bytes}",
-                limit="max_bytes",
-                allowance=limits.max_bytes,
-                actual=self.size,
-            )
-        event = (self.revision, self.changes, self.keys, self.size, self.opened)
-        return event if self.changes else None, reply
-
-
 def _replace(
     state: OwnerState,
     command: Message,
@@ -348,29 +226,12 @@ def _replace(
     reply: object,
 ) -> Decision:
     """Return the event that gives `key` a new value and lets its expiry be."""
-    draft = _Draft(state, now)
+    draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
     old = table.get(key)
-    expires = _expiry(state, None, now) if old is None else old.expires
+    expires = expiry(state.limits, None, now) if old is None else old.expires
     draft.put(table, key, old, value, size, expires)
     return draft.accept(reply)
-
-
-def _expiry(state: OwnerState, ttl: float | None, now: float) -> float | None:
-    """Return when an entry set with `ttl` expires."""
-    if ttl is None:
-        ttl = state.limits.default_ttl
-    return None if ttl is None else now + ttl
-
-
-def _too_deep(key: str, document: Document, limits: Limits) -> DepthError:
-    return DepthError(
-        f"value of {key!r} nests {document.depth} levels, "
-        f"max_depth is {limits.max_depth}",
-        limit="max_depth",
-        allowance=limits.max_depth,
-        actual=document.depth,
-    )
 
 
 def _check_expected(key: str, cell: Cell | None, expected: int) -> None:

@@ -49,9 +49,7 @@ class GetState(Message):
 
     __slots__ = ("default", "key")
 
-    def __init__(
-        self, scope: StateScope, key: str, default: JsonValue = None
-    ) -> None:
+    def __init__(self, scope: StateScope, key: str, default: JsonValue = None) -> None:
         """Ask for one value."""
         check_key(key)
         self.scope = scope

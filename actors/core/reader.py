@@ -15,9 +15,7 @@ class RetiredError(Exception):
     """The state serves no more; ask the directory who does."""
 
 
-def find(
-    state: OwnerState, step_name: str | None, key: str, now: float
-) -> Cell | None:
+def find(state: OwnerState, step_name: str | None, key: str, now: float) -> Cell | None:
     """Return the live version of `key`, or `None`.
 
     Raises:
@@ -90,9 +88,7 @@ def holds_keys(state: OwnerState, now: float) -> bool:
         return False
 
 
-def _as_of(
-    cells: dict[str, Cell], revision: int, now: float
-) -> dict[str, Cell] | None:
+def _as_of(cells: dict[str, Cell], revision: int, now: float) -> dict[str, Cell] | None:
     """Return the live versions as of `revision`; `None` if one is forgotten."""
     alive: dict[str, Cell] = {}
     for key, newest in cells.items():

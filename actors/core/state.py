@@ -53,7 +53,9 @@ class OwnerState:
         "used",
     )
 
-    def __init__(self, scope: OwnerScope, limits: Limits, floor: int, now: float) -> None:
+    def __init__(
+        self, scope: OwnerScope, limits: Limits, floor: int, now: float
+    ) -> None:
         """Make the state of an owner that holds nothing.
 
         Args:
@@ -124,8 +126,7 @@ class OwnerState:
             cell.previous = table.get(key, ABSENT)
             if cell.expires is not None and cell.expires != DELETED:
                 # ORDER: the bound falls before anybody can see the cell.
-                if cell.expires < self.next_expiry:
-                    self.next_expiry = cell.expires
+                self.next_expiry = min(self.next_expiry, cell.expires)
                 self._expect(cell.expires, table.step_name, key)
             table[key] = cell
 

@@ -8,7 +8,7 @@ time, so that a small dictionary costs one C loop and not a Python one.
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, Union, cast
+from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
@@ -20,10 +20,10 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.limits import DEPTH_MAX
 
 JsonScalar: TypeAlias = None | bool | int | float | str
-JsonValue: TypeAlias = Union[JsonScalar, list["JsonValue"], dict[str, "JsonValue"]]
-FrozenJson: TypeAlias = Union[
-    JsonScalar, tuple["FrozenJson", ...], Mapping[str, "FrozenJson"]
-]
+JsonValue: TypeAlias = JsonScalar | list["JsonValue"] | dict[str, "JsonValue"]
+FrozenJson: TypeAlias = (
+    JsonScalar | tuple["FrozenJson", ...] | Mapping[str, "FrozenJson"]
+)
 
 NODES_MAX: Final = 1 << 26
 """LIMIT: values inside one value, each counted as often as it is reached. A list that
@@ -170,8 +170,7 @@ def _small_depth(container: _Container, levels: int) -> int:
             depth = _small_depth(item, levels - 1)
             if not depth:
                 return 0
-            if depth > deepest:
-                deepest = depth
+            deepest = max(deepest, depth)
         elif kind not in PLAIN and (kind is not float or not isfinite(item)):
             raise _UnfitError("not JSON")
     return deepest + 1

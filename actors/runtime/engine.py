@@ -15,6 +15,7 @@ from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.clock import SystemClock
+from stateward.actors.runtime.inbox import StoppedError, TurnTimeoutError
 from stateward.actors.runtime.owner import CloseOwner, Owner
 from stateward.actors.runtime.supervisor import (
     Activate,
@@ -22,7 +23,7 @@ from stateward.actors.runtime.supervisor import (
     Directory,
     Supervisor,
 )
-from stateward.actors.runtime.turns import BUSY, StoppedError, TurnRef, TurnTimeoutError
+from stateward.actors.runtime.turns import BUSY, TurnRef
 from stateward.actors.runtime.workers import WorkerPool
 
 logger: Final = logging.getLogger("stateward.engine")
@@ -109,7 +110,7 @@ class Engine:
         while True:
             owner = self.directory.owners.get(scope)
             if owner is None or not owner.is_alive():
-                owner = await self._await(self.supervisor, Activate(scope))
+                owner = await self.ask_supervisor_soon(Activate(scope))
             if not message.runs_foreign_code:
                 reply = owner.attempt(message)
                 if reply is not BUSY:
@@ -119,6 +120,13 @@ class Engine:
             except StoppedError:
                 if owner.is_alive():
                     raise
+
+    async def ask_supervisor_soon(self, message: Message) -> Any:
+        """As `ask`, without ever blocking the running loop."""
+        try:
+            return await self._await(self.supervisor, message)
+        except StoppedError as error:
+            raise ClosedError("the manager is closed") from error
 
     async def _await(self, ref: TurnRef[Any], message: object) -> Any:
         """Queue `message` and await the reply."""

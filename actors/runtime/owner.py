@@ -16,13 +16,13 @@ from weakref import ref
 import pykka
 
 from stateward.actors.core.cells import Cell
-from stateward.actors.core.decider import DECISIONS, Decision, expiry_of, replace
+from stateward.actors.core.decider import DECISIONS, expiry_of, replace
+from stateward.actors.core.draft import Decision
 from stateward.actors.core.errors import OwnerFailedError, StateError, UnavailableError
 from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import (
     DropState,
     ExpireState,
-    Message,
     ModifyState,
     Passivate,
     SetLimits,

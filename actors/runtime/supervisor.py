@@ -280,4 +280,3 @@ def _id_of(scope: OwnerScope) -> str:
     if isinstance(scope, WorkflowScope):
         return scope.workflow_id
     return getattr(scope, "namespace", "")
-

@@ -1,0 +1,186 @@
+"""Inboxes: what waits for an actor, and the lock its turns are run under.
+
+The rules of turns stand in `turns`; this is the part an actor and its references share.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import pykka
+from pykka.messages import _ActorStop
+
+from stateward.actors.core.errors import (
+    AskTimeoutError,
+    MailboxFullError,
+    OwnerStoppedError,
+)
+from stateward.actors.core.ports import Dispatcher
+from stateward.actors.runtime.future import TurnFuture
+
+if TYPE_CHECKING:
+    from stateward.actors.runtime.turns import TurnActor, TurnRef
+
+TURN_MESSAGES_MAX: Final = 128
+"""LIMIT: queued messages one turn handles, at a few us each, before it lets go."""
+
+
+class StoppedError(OwnerStoppedError, pykka.ActorDeadError):
+    """The actor stopped before it handled the message. Effect: none."""
+
+
+class TurnTimeoutError(AskTimeoutError, pykka.Timeout):
+    """No answer before the deadline. Effect: none if withdrawn, else unknown."""
+
+
+class Envelope:
+    """A queued message, until a turn claims it or its sender withdraws it."""
+
+    __slots__ = ("_claims", "deadline", "message", "reply_to")
+
+    def __init__(
+        self,
+        message: object,
+        reply_to: TurnFuture[Any] | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        """Hold `message`; `deadline` is in seconds of the monotonic clock."""
+        self.message = message
+        self.reply_to = reply_to
+        self.deadline = deadline
+        self._claims = [True]
+
+    def claim(self) -> bool:
+        """Take the message, to handle or to drop it; `False` if somebody has."""
+        try:
+            # One C call, so that two threads never both succeed.
+            return self._claims.pop()
+        except IndexError:
+            return False
+
+    def forward(self, inbox: "TurnInbox") -> None:
+        """Queue the message, claimed before, somewhere else."""
+        self._claims.append(True)
+        inbox.put(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """Answer with `error`, if anybody waits for an answer."""
+        if self.reply_to is not None:
+            self.reply_to.set_exception((type(error), error, error.__traceback__))
+
+
+class TurnInbox:
+    """What waits for one actor, and the lock its turns are run under."""
+
+    __slots__ = (
+        "acquire",
+        "actor",
+        "closed",
+        "dispatcher",
+        "limit",
+        "mail",
+        "release",
+        "running",
+        "submit",
+        "successor",
+        "turn",
+    )
+
+    limit: int
+    """Messages that may wait."""
+    submit: Callable[["TurnInbox"], None]
+    """Has a worker call `run` soon."""
+
+    def __init__(self) -> None:
+        """Make an inbox that has yet to be given its actor."""
+        self.actor: TurnActor | None = None
+        self.mail: deque[Envelope] = deque()
+        self.turn = threading.RLock()
+        self.acquire = self.turn.acquire
+        self.release = self.turn.release
+        self.running = False
+        self.closed = False
+        self.dispatcher: Dispatcher | None = None
+        self.successor: TurnRef[Any] | None = None
+        """Who gets the messages that come after this actor stopped."""
+
+    def put(self, envelope: Envelope) -> None:
+        """Queue `envelope` for a worker to handle.
+
+        Raises:
+            MailboxFullError: `limit` messages wait already. Effect: none.
+        """
+        self.append(envelope)
+        self.submit(self)
+
+    def append(self, envelope: Envelope) -> None:
+        """Queue `envelope`; the caller sees to it that somebody handles it."""
+        if len(self.mail) >= self.limit:
+            raise MailboxFullError(
+                f"{len(self.mail)} messages wait, max_pending is {self.limit}",
+                limit="max_pending",
+                allowance=self.limit,
+                actual=len(self.mail) + 1,
+            )
+        self.mail.append(envelope)
+
+    def get(self) -> Envelope:
+        """Return the message that has waited longest; the caller runs a turn."""
+        return self.mail.popleft()
+
+    def empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self.mail
+
+    def close(self) -> None:
+        """In a turn: handle nothing any more, and let the actor go."""
+        # ORDER: closed first; who sees no actor must see why.
+        self.closed = True
+        self.actor = None
+        self.submit(self)
+
+    def run(self) -> None:
+        """Handle what waits, if no turn is running; a bounded number of messages."""
+        mine = True
+        try:
+            try:
+                if not self.acquire(False):
+                    mine = False
+                elif not self.running:
+                    self.running = True
+                    try:
+                        self._drain()
+                    finally:
+                        self.running = False
+            finally:
+                if mine:
+                    try:
+                        self.release()
+                    except RuntimeError:
+                        pass  # RACE: interrupted before it was known not to be ours.
+        finally:
+            if mine and self.mail:
+                self.submit(self)
+
+    def _drain(self) -> None:
+        for _ in range(TURN_MESSAGES_MAX):
+            if self.actor is None or not self.mail:
+                break
+            self.actor.answer(self.get())
+        if self.closed:
+            # What came too late goes on, or back.
+            while self.mail:
+                self._return(self.get())
+
+    def _return(self, envelope: Envelope) -> None:
+        """Pass on a message whose actor stopped, or say so to its sender."""
+        if not envelope.claim():
+            return
+        if isinstance(envelope.message, _ActorStop):
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(None)
+        elif self.successor is not None and self.successor.is_alive():
+            envelope.forward(self.successor.actor_inbox)
+        else:
+            envelope.refuse(StoppedError("the actor stopped before handling this"))

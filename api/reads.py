@@ -1,0 +1,200 @@
+"""Reads: what every handle of a scope can do without asking its owner."""
+
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from stateward.actors.core import reader
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.errors import MissingKeyError
+from stateward.actors.core.messages import Revision, checked_keys
+from stateward.actors.core.scopes import StateScope, check_key
+from stateward.actors.core.state import NOWHERE
+from stateward.actors.core.values import Document, FrozenJson, JsonValue, unpack, view
+from stateward.actors.runtime.turns import TurnRef
+from stateward.snapshots import Entry, Snapshot, entry_of
+
+if TYPE_CHECKING:
+    from stateward.manager import StateManager
+
+T = TypeVar("T")
+
+
+class ReadableState(Mapping[str, JsonValue]):
+    """The reading half of a handle: it goes to the snapshot cache and never waits.
+
+    A handle has no state of its own beyond the route it was given last.
+
+    Concurrency: Any thread, inside a turn too. Many-key reads are of one revision.
+    """
+
+    __slots__ = ("__weakref__", "_manager", "_owner", "_ref", "_scope", "_table")
+
+    def __init__(self, manager: "StateManager", scope: StateScope) -> None:
+        """Make a handle; `StateManager.state` is the way to get one."""
+        self._manager = manager
+        self._scope = scope
+        self._owner = scope.owner
+        self._table = NOWHERE
+        self._ref: TurnRef[Any] | None = None
+
+    @property
+    def scope(self) -> StateScope:
+        """What this is a handle of."""
+        return self._scope
+
+    @property
+    def manager(self) -> "StateManager":
+        """Whose state this is."""
+        return self._manager
+
+    @property
+    def revision(self) -> Revision:
+        """Of the owner, at its newest published; 0 if it holds nothing."""
+        state = self._manager.engine.state(self._owner)
+        return Revision(0 if state is None else max(state.revision, 0))
+
+    def __repr__(self) -> str:
+        """Name the scope; the contents may be large."""
+        return f"<{type(self).__name__} of {self._scope}>"
+
+    @overload
+    def get(self, key: str, /) -> JsonValue: ...
+    @overload
+    def get(self, key: str, /, default: JsonValue | T) -> JsonValue | T: ...
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a private copy of the value of `key`, or `default` if it is absent.
+
+        Raises:
+            InvalidKeyError: Nothing can be stored under `key`. Effect: none.
+
+        Cost: One look-up in a dictionary, and decoding a list or dictionary.
+        """
+        # The condition is `reader.find` for the usual case, written out: a call would
+        # cost as much as all of it.
+        table = self._table
+        cell = table.get(key)
+        if (
+            cell is not None
+            and cell.revision <= table.state.revision
+            and cell.expires is None
+        ):
+            value = cell.value
+            return value.thaw() if type(value) is Document else value
+        found = self._find(key)
+        return default if found is None else unpack(found.value)
+
+    @overload
+    def view(self, key: str, /) -> FrozenJson: ...
+    @overload
+    def view(self, key: str, /, default: FrozenJson | T) -> FrozenJson | T: ...
+    def view(self, key: str, default: Any = None) -> Any:
+        """Return the value of `key` read-only, or `default` if it is absent.
+
+        Lists are tuples and dictionaries are mapping proxies, all the way down; they are
+        made once and shared by all who ask.
+
+        Cost: One look-up in a dictionary, whatever the size, from the second time on.
+        """
+        found = self._find(key)
+        return default if found is None else view(found.value)
+
+    def entry(self, key: str) -> Entry | None:
+        """Return the value of `key` with all that is known of it; `None` if absent."""
+        found = self._find(key)
+        return None if found is None else entry_of(found)
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, JsonValue]:
+        """Return private copies of the values of those `keys` that are there.
+
+        Concurrency: All from one revision, never a half-applied command.
+        """
+        _, cells = self._find_all(checked_keys(keys))
+        return {key: unpack(cell.value) for key, cell in cells.items()}
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole scope as it is at one revision.
+
+        Cost: O(keys) to copy references; values are decoded when they are taken out.
+        """
+        return Snapshot(*self._find_all(None))
+
+    def __getitem__(self, key: str) -> JsonValue:
+        """Return a private copy of the value of `key`.
+
+        Raises:
+            MissingKeyError: `key` is absent. Effect: none.
+        """
+        found = self._find(key)
+        if found is None:
+            raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
+        return unpack(found.value)
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether `key` is there."""
+        return type(key) is str and bool(key) and self._find(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the keys there are now; writes meanwhile change nothing."""
+        return iter(self._find_all(None)[1])
+
+    def __len__(self) -> int:
+        """Return how many keys the scope itself holds."""
+        return self._read(reader.count, 0)
+
+    def keys(self) -> KeysView[str]:
+        """Return the keys there are now."""
+        return self.snapshot().keys()
+
+    def items(self) -> ItemsView[str, JsonValue]:
+        """Return keys and private copies of values, from one revision."""
+        return self.snapshot().items()
+
+    def values(self) -> ValuesView[JsonValue]:
+        """Return private copies of the values, from one revision."""
+        return self.snapshot().values()
+
+    def _find(self, key: str) -> Cell | None:
+        """Return the live version of `key`, or `None`."""
+        table = self._table
+        cell = table.get(key)
+        if (
+            cell is not None
+            and cell.revision <= table.state.revision
+            and cell.expires is None
+        ):
+            return cell
+        found = self._read(partial(reader.find, key=key), None)
+        if found is None:
+            check_key(key)
+        return found
+
+    def _find_all(self, keys: Iterable[str] | None) -> tuple[int, dict[str, Cell]]:
+        """Return a revision and the entries as of it."""
+        nothing: tuple[int, dict[str, Cell]] = (0, {})
+        return self._read(partial(reader.find_all, keys=keys), nothing)
+
+    def _read(self, read: Callable[..., T], absent: T) -> T:
+        """Return `read(state, step_name, now=now)`; `absent` if there is no state."""
+        engine = self._manager.engine
+        step_name = self._scope.step_name
+        state = self._table.state
+        while True:
+            try:
+                result = read(state, step_name, now=engine.clock.now())
+            except reader.RetiredError:
+                current = engine.state(self._owner)
+                if current is None:
+                    return absent
+                state = current
+            else:
+                self._table = state.table(step_name)
+                return result
