@@ -18,6 +18,7 @@ from stateward.actors.core.messages import (
     DropState,
     IncrementState,
     MergeState,
+    Message,
     ModifyState,
     PopItemState,
     PopState,
@@ -89,9 +90,10 @@ class AsyncScopedState(ReadableState):
         """Remove every key of the scope itself, in one revision."""
         await self._ask(ClearState(self._scope))
 
-    async def increment(self, key: str, by: float = 1, *, initial: float = 0) -> Any:
+    async def increment(self, key: str, by: float = 1, *, initial: float = 0) -> float:
         """Add `by` to the number under `key`, and return the sum."""
-        return await self._ask(IncrementState(self._scope, key, by, initial=initial))
+        message = IncrementState(self._scope, key, by, initial=initial)
+        return cast("float", await self._ask(message))
 
     async def append(self, key: str, *items: JsonValue) -> Revision:
         """Add `items` to the end of the list under `key`."""
@@ -117,7 +119,7 @@ class AsyncScopedState(ReadableState):
         message = SetDefaultState(self._scope, key, default)
         return cast("JsonValue", await self._ask(message))
 
-    async def pop(self, key: str, default: Any = _UNSET) -> Any:
+    async def pop(self, key: str, default: object = _UNSET) -> object:
         """Remove `key`, and return its value; `default` if it is absent."""
         try:
             return await self._ask(PopState(self._scope, key))
@@ -149,7 +151,7 @@ class AsyncScopedState(ReadableState):
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _ask(self, message: Any) -> Any:
+    async def _ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any
         return await self._manager.engine.ask_soon(self._owner, message)
 
 

@@ -125,8 +125,8 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:
                 return revision
-        revision = self.ask(SetState(self._scope, key, value, ttl, expected))
-        return revision
+        message = SetState(self._scope, key, value, ttl, expected)
+        return cast("Revision", self.ask(message))
 
     def delete(self, key: str, *, expected: int | None = None) -> bool:
         """Remove `key`, and return whether it was there.
@@ -158,7 +158,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         """Remove every key of the scope itself, in one revision; steps keep theirs."""
         self.ask(ClearState(self._scope))
 
-    def increment(self, key: str, by: float = 1, *, initial: float = 0) -> Any:
+    def increment(self, key: str, by: float = 1, *, initial: float = 0) -> float:
         """Add `by` to the number under `key`, and return the sum.
 
         Args:
@@ -171,7 +171,8 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             InvalidValueError: The sum has more than 64 bits, or is not finite.
                 Effect: none.
         """
-        return self.ask(IncrementState(self._scope, key, by, initial=initial))
+        message = IncrementState(self._scope, key, by, initial=initial)
+        return cast("float", self.ask(message))
 
     def append(self, key: str, *items: JsonValue) -> Revision:
         """Add `items` to the end of the list under `key`; an absent one is empty.
@@ -191,7 +192,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         """
         return cast("JsonValue", self.ask(MergeState(self._scope, key, patch)))
 
-    def modify(
+    def modify(  # type: ignore[explicit-any]  # the function knows what it gets
         self,
         key: str,
         function: Callable[[Any], JsonValue],
@@ -210,7 +211,9 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         message = ModifyState(self._scope, key, function, default=default)
         return cast("JsonValue", self.ask(message))
 
-    def setdefault(self, key: str, default: JsonValue = None) -> JsonValue:
+    def setdefault(  # type: ignore[override]  # a mapping's may return None
+        self, key: str, default: JsonValue = None
+    ) -> JsonValue:
         """Bind `key` to `default` unless it is there; return what is there then."""
         found = self._find(key)
         if found is not None:
@@ -221,7 +224,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
     def pop(self, key: str, /) -> JsonValue: ...
     @overload
     def pop(self, key: str, /, default: JsonValue | T) -> JsonValue | T: ...
-    def pop(self, key: str, default: Any = _UNSET) -> Any:
+    def pop(self, key: str, default: object = _UNSET) -> object:
         """Remove `key`, and return its value; `default` if it is absent.
 
         Raises:
@@ -292,7 +295,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         if not self.delete(key):
             raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
 
-    def ask(self, message: Message) -> Any:
+    def ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
         """Send a command to the owner of this scope, and return its reply."""
         ref = self._ref
         if ref is not None:
@@ -335,7 +338,7 @@ class WorkflowState(ScopedState):
     def steps(self) -> list[str]:
         """Return the names of the steps that hold anything, in order of first use."""
 
-        def read(state: OwnerState, _: None, now: float) -> list[str]:
+        def read(state: OwnerState, _: str | None, /, *, now: float) -> list[str]:
             return [
                 name
                 for name, _ in state.tables()

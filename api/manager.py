@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, cast
+from typing import Literal, Self
 from weakref import finalize
 
 import pykka
@@ -17,12 +17,12 @@ from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import (
     CustomScope,
     GlobalScope,
-    OwnerScope,
     StateScope,
     StepScope,
     WorkflowScope,
 )
 from stateward.actors.runtime.engine import Engine
+from stateward.actors.runtime.supervisor import Supervisor
 from stateward.actors.store.urls import check_url
 from stateward.handles import ScopedState, WorkflowState
 
@@ -124,7 +124,7 @@ class StateManager:
         return self._engine
 
     @property
-    def supervisor(self) -> "pykka.ActorRef[Any]":
+    def supervisor(self) -> "pykka.ActorRef[Supervisor]":
         """The supervisor, for hosts that speak in `stateward.messages`."""
         return self._engine.supervisor
 
@@ -202,11 +202,11 @@ class StateManager:
         Its state stays, and the next write activates another. Owners that nobody uses
         are let go without this, after `idle_timeout`.
         """
-        return bool(self._engine.ask(Passivate(_owner(scope))))
+        return bool(self._engine.ask(Passivate(scope.owner)))
 
     def release(self, scope: StateScope) -> bool:
         """Take `scope` and its owner out of quarantine; return whether it was in."""
-        return bool(self._engine.ask(Release(_owner(scope))))
+        return bool(self._engine.ask(Release(scope.owner)))
 
     def stats(self) -> Stats:
         """Return the manager's counters.
@@ -268,10 +268,6 @@ class StateManager:
         import asyncio
 
         await asyncio.to_thread(self.close)
-
-
-def _owner(scope: StateScope) -> OwnerScope:
-    return cast("OwnerScope", scope.owner)
 
 
 def _forgotten(engine: Engine, store: str) -> None:

@@ -1,7 +1,6 @@
 """Reads: what every handle of a scope can do without asking its owner."""
 
 from collections.abc import (
-    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -10,15 +9,16 @@ from collections.abc import (
     ValuesView,
 )
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import MissingKeyError
 from stateward.actors.core.messages import Revision, checked_keys
 from stateward.actors.core.scopes import StateScope, check_key
-from stateward.actors.core.state import NOWHERE
+from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.core.values import Document, FrozenJson, JsonValue, unpack, view
+from stateward.actors.runtime.owner import Owner
 from stateward.actors.runtime.turns import TurnRef
 from stateward.snapshots import Entry, Snapshot, entry_of
 
@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from stateward.manager import StateManager
 
 T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class _Read(Protocol[R_co]):
+    """Something that can be read of an owner's state, the step's name given."""
+
+    def __call__(
+        self, state: OwnerState, step_name: str | None, /, *, now: float
+    ) -> R_co: ...
 
 
 class ReadableState(Mapping[str, JsonValue]):
@@ -44,7 +53,7 @@ class ReadableState(Mapping[str, JsonValue]):
         self._scope = scope
         self._owner = scope.owner
         self._table = NOWHERE
-        self._ref: TurnRef[Any] | None = None
+        self._ref: TurnRef[Owner] | None = None
 
     @property
     def scope(self) -> StateScope:
@@ -70,7 +79,7 @@ class ReadableState(Mapping[str, JsonValue]):
     def get(self, key: str, /) -> JsonValue: ...
     @overload
     def get(self, key: str, /, default: JsonValue | T) -> JsonValue | T: ...
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: object = None) -> object:
         """Return a private copy of the value of `key`, or `default` if it is absent.
 
         Raises:
@@ -96,11 +105,11 @@ class ReadableState(Mapping[str, JsonValue]):
     def view(self, key: str, /) -> FrozenJson: ...
     @overload
     def view(self, key: str, /, default: FrozenJson | T) -> FrozenJson | T: ...
-    def view(self, key: str, default: Any = None) -> Any:
+    def view(self, key: str, default: object = None) -> object:
         """Return the value of `key` read-only, or `default` if it is absent.
 
-        Lists are tuples and dictionaries are mapping proxies, all the way down; they are
-        made once and shared by all who ask.
+        Lists are tuples and dictionaries are mapping proxies, all the way down; they
+        are made once and shared by all who ask.
 
         Cost: One look-up in a dictionary, whatever the size, from the second time on.
         """
@@ -182,7 +191,7 @@ class ReadableState(Mapping[str, JsonValue]):
         nothing: tuple[int, dict[str, Cell]] = (0, {})
         return self._read(partial(reader.find_all, keys=keys), nothing)
 
-    def _read(self, read: Callable[..., T], absent: T) -> T:
+    def _read(self, read: "_Read[T]", absent: T) -> T:
         """Return `read(state, step_name, now=now)`; `absent` if there is no state."""
         engine = self._manager.engine
         step_name = self._scope.step_name

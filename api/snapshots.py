@@ -1,4 +1,4 @@
-"""What readers are given: snapshots of a scope, and entries with what is known of them."""
+"""What readers are given: snapshots of scopes, and entries with all about them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

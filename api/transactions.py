@@ -1,9 +1,9 @@
 """Transactions: optimistic, over everything one owner owns.
 
-A transaction reads from one revision: whenever the owner has moved on, what was read so
-far is looked at again, and the transaction moves along or ends with `ConflictError`. Its
-writes wait here until the end and then go to the owner as one command, which checks the
-reads once more. So neither readers nor writers ever wait for a transaction.
+A transaction reads from one revision: whenever the owner has moved on, what was read
+so far is looked at again, and the transaction moves along or ends with `ConflictError`.
+Its writes wait here until the end and then go to the owner as one command, which checks
+the reads once more. So neither readers nor writers ever wait for a transaction.
 
 Source: the snapshot extension of T. Riegel, P. Felber and C. Fetzer, "A Lazy Snapshot
 Algorithm with Eager Validation", DISC 2006.
@@ -11,7 +11,7 @@ Algorithm with Eager Validation", DISC 2006.
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
@@ -127,7 +127,7 @@ class TransactionScope(MutableMapping[str, JsonValue]):
         self._log.writes()[self._step_name, key] = None
         return True
 
-    def increment(self, key: str, by: float = 1, *, initial: float = 0) -> Any:
+    def increment(self, key: str, by: float = 1, *, initial: float = 0) -> float:
         """Add `by` to the number under `key`, and return the sum."""
         number = self.get(key, initial)
         if isinstance(number, bool) or not isinstance(number, int | float):

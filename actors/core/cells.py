@@ -2,8 +2,8 @@
 
 Versions make a command visible at once. A writer puts new cells into any number of
 tables, each remembering the one it replaces; readers take a cell only once the owner's
-published revision has reached it, and its predecessor until then. Publishing is thus the
-store of one integer, whatever the command touched.
+published revision has reached it, and its predecessor until then. Publishing is thus
+the store of one integer, whatever the command touched.
 """
 
 from math import inf

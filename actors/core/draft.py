@@ -19,7 +19,7 @@ Decision: TypeAlias = tuple[Event | None, Any]
 
 
 class Draft:
-    """An event that is being put together; dropped if a limit turns out to be passed."""
+    """An event being put together; dropped if it turns out to pass a limit."""
 
     __slots__ = ("changes", "keys", "now", "opened", "revision", "size", "state")
 
@@ -36,9 +36,8 @@ class Draft:
     def table(self, step_name: str | None) -> Table:
         """Return the table to write to, opening one for a step that has none."""
         table = self.state.table(step_name)
-        if table is not NOWHERE:
+        if table is not NOWHERE or step_name is None:
             return table
-        assert step_name is not None  # The owner's own table is always there.
         self.opened = self.opened or {}
         if step_name not in self.opened:
             self.state.limits.check_key_bytes(step_name)

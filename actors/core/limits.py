@@ -31,7 +31,7 @@ class Limits:
     max_keys: int | None = None
     """Keys of a workflow and all its steps, of a custom namespace, or of global."""
     max_bytes: int | None = None
-    """UTF-8 bytes of the keys plus encoded bytes of the values, counted as `max_keys`."""
+    """UTF-8 bytes of the keys plus encoded bytes of the values; as for `max_keys`."""
     max_pending: int = 10_000
     """Messages that may wait for one owner; at a few us each, some 50 ms of delay."""
     default_ttl: float | None = None

@@ -322,7 +322,7 @@ class Passivate(Message):
 
 
 class Release(Message):
-    """Command: take the scope's owner out of quarantine; the reply says if it was in."""
+    """Command: take an owner out of quarantine; the reply says whether it was in."""
 
     __slots__ = ()
 

@@ -19,7 +19,7 @@ def overwrite(state: OwnerState, cell: Cell, now: float) -> int | None:
 
     Args:
         state: The newest state, with nothing expired in it.
-        cell: Its table, key, value and size are set, by somebody who keeps no reference.
+        cell: Its table, key, value and size are set; nobody else refers to it.
         now: Seconds since the epoch.
     """
     table = cell.table

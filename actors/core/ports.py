@@ -1,4 +1,4 @@
-"""Ports: what the engine needs from the world, each a `Protocol` a test can stand in for.
+"""Ports: what the engine needs from the world, each a `Protocol` a test can serve.
 
 With these three fixed the engine is deterministic: what time it is, who runs next, and
 (with a store) what was committed.
@@ -17,7 +17,7 @@ class Clock(Protocol):
         ...
 
     def call_at(self, when: float, task: Callable[[], None]) -> None:
-        """Run `task` once `now()` has reached `when`; `task` is short and never raises."""
+        """Run `task`, which is short and never raises, once it is `when`."""
         ...
 
 

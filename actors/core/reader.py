@@ -1,8 +1,8 @@
 """Reads: from any thread, without a lock, while the owner writes.
 
-What makes them right is the order in which the owner works (see `state`): a cell is only
-taken once the published revision has reached it, and its predecessor is only forgotten
-after that. RACE comments below name what a reader may meet in between.
+What makes them right is the order in which the owner works (see `state`): a cell is
+only taken once the published revision has reached it, and its predecessor is only
+forgotten after that. RACE comments below name what a reader may meet in between.
 """
 
 from collections.abc import Iterable

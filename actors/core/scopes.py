@@ -1,15 +1,18 @@
 """Scopes: the typed names of state namespaces, and how they are written.
 
-A scope is written as the specification writes it, `workflow:ID:step:NAME:`, except that
-`:` and `%` inside an id become `%3A` and `%25`. No two scopes, and no two pairs of scope
-and key, therefore share a written name; `WorkflowScope("a:step:b")` does not meet
+A scope is written as the specification writes it, `workflow:ID:step:NAME:`, except
+that `:` and `%` inside an id become `%3A` and `%25`. No two scopes, and no two pairs of
+scope and key, therefore share a written name; `WorkflowScope("a:step:b")` does not meet
 `StepScope("a", "b")`.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from stateward.actors.core.errors import InvalidKeyError, InvalidScopeError
+
+SHOWN_MAX: Final = 80
+"""Characters of an id or key that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +199,6 @@ def _fault(text: object) -> str | None:
 def _shown(text: object) -> str:
     """Return `repr(text)`, short enough for a message."""
     shown = repr(text)
-    return shown if len(shown) <= 80 else f"{shown[:60]}... ({len(shown)} characters)"
+    if len(shown) <= SHOWN_MAX:
+        return shown
+    return f"{shown[: SHOWN_MAX - 20]}... ({len(shown)} characters)"

@@ -1,7 +1,8 @@
 """What an owner knows: its tables, its revision, its accounting.
 
-One writer changes it, in the owner's turn; any number of threads read it without a lock.
-A command is carried out in three steps, each of which may be interrupted and repeated:
+One writer changes it, in the owner's turn; any number of threads read it without a
+lock. A command is carried out in three steps, each of which may be interrupted and
+repeated:
 
 1. `stage` puts the new cells into their tables. Readers still see their predecessors.
 2. `revision` is set to the event's: the one instant at which the command happens.
@@ -29,7 +30,7 @@ _HEAP_SLACK: Final = 64
 
 
 class OwnerState:
-    """One owner's scopes at their newest, and the older versions readers may still need.
+    """One owner's scopes at their newest, and older versions readers may still need.
 
     Slots, because a million idle workflows keep one each.
     """
@@ -91,7 +92,7 @@ class OwnerState:
         self._expiries_max = _HEAP_SLACK
 
     def table(self, step_name: str | None) -> Table:
-        """Return the table of a step, or of the owner itself; `NOWHERE` if it has none."""
+        """Return the table of a step or the owner's own; `NOWHERE` if it has none."""
         if step_name is None:
             return self.own
         return NOWHERE if self.steps is None else self.steps.get(step_name, NOWHERE)
@@ -211,7 +212,8 @@ class OwnerState:
 
 Event: TypeAlias = tuple[int, Sequence[Cell], int, int, dict[str, Table] | None]
 """The fact that one command was accepted: its revision; the new cells, no entry named
-twice; how many keys there are afterwards, and their size; tables of steps that had none.
+twice; how many keys there are afterwards, and their size; tables of steps that had
+none.
 
 A plain tuple, because there is one in every write and a class would cost 0.1 us."""
 

@@ -1,7 +1,7 @@
 """Values: strict JSON in, the same JSON out, and nothing converted on the way.
 
-`orjson` is fast but lenient: it writes NaN as null, tuples as lists, and takes enums and
-UUIDs. What it must not see is found here by looking at types, whole containers at a
+`orjson` is fast but lenient: it writes NaN as null, tuples as lists, and takes enums
+and UUIDs. What it must not see is found here by looking at types, whole containers at a
 time, so that a small dictionary costs one C loop and not a Python one.
 """
 
@@ -18,8 +18,9 @@ from stateward.actors.core.errors import (
     ValueTooLargeError,
 )
 from stateward.actors.core.limits import DEPTH_MAX
+from stateward.actors.core.scopes import SHOWN_MAX
 
-JsonScalar: TypeAlias = None | bool | int | float | str
+JsonScalar: TypeAlias = bool | int | float | str | None
 JsonValue: TypeAlias = JsonScalar | list["JsonValue"] | dict[str, "JsonValue"]
 FrozenJson: TypeAlias = (
     JsonScalar | tuple["FrozenJson", ...] | Mapping[str, "FrozenJson"]
@@ -292,4 +293,5 @@ def _inspect_scalar(value: object, place: str) -> None:
 
 def _short(place: str) -> str:
     """Return `place`, cut in the middle where a message would grow out of hand."""
-    return place if len(place) <= 160 else f"{place[:80]}...{place[-60:]}"
+    half = SHOWN_MAX // 2
+    return place if len(place) <= 2 * SHOWN_MAX else f"{place[:half]}...{place[-half:]}"

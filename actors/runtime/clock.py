@@ -27,8 +27,8 @@ class SystemClock:
     def __init__(self) -> None:
         """Take the time."""
         offset = time.time() - time.clock_gettime(_TICKS)
-        # `now` is `clock_gettime(_TICKS) + offset`, called in every write: as a chain of iterators it
-        # stays in C and costs 0.1 us; as a function it would cost twice that.
+        # `now` is `clock_gettime(_TICKS) + offset`, called in every write: as a chain
+        # of iterators it costs 0.1 us, as a function twice that.
         self.now: Callable[[], float] = map(
             add, repeat(offset), map(time.clock_gettime, repeat(_TICKS))
         ).__next__

@@ -1,4 +1,4 @@
-"""The engine: supervisor, workers and clock of one manager, started and stopped as one."""
+"""The engine: supervisor, workers and clock of one manager, as one thing."""
 
 import asyncio
 import logging
@@ -130,9 +130,10 @@ class Engine:
 
     async def _await(self, ref: TurnRef[Any], message: object) -> Any:
         """Queue `message` and await the reply."""
+        future = ref.post(message, self.ask_timeout)
+        limit = asyncio.timeout(self.ask_timeout)
         try:
-            future = ref.post(message, self.ask_timeout)
-            async with asyncio.timeout(self.ask_timeout) as limit:
+            async with limit:
                 return await future
         except asyncio.CancelledError:
             future.withdraw()

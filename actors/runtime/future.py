@@ -69,7 +69,8 @@ class TurnFuture(pykka.ThreadingFuture[T]):
         loop = asyncio.get_running_loop()
         if self._get_hook is not None:
             # Made by `map`, `join` and their like, which can only be waited for.
-            return (yield from loop.run_in_executor(None, self.get).__await__())
+            reply: T = yield from loop.run_in_executor(None, self.get).__await__()
+            return reply
         if not self.done():
             ready = loop.create_future()
 
@@ -81,9 +82,10 @@ class TurnFuture(pykka.ThreadingFuture[T]):
 
             self.add_done_callback(wake)
             yield from ready.__await__()
-        return self.get()
+        result: T = self.get()
+        return result
 
-    __iter__ = __await__  # type: ignore[assignment]  # Pykka's typing says the same
+    __iter__ = __await__
 
 
 def _finish(ready: "asyncio.Future[None]") -> None:

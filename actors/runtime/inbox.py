@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import pykka
+from pykka._envelope import Envelope as PykkaEnvelope
 from pykka.messages import _ActorStop
 
 from stateward.actors.core.errors import (
@@ -34,10 +35,12 @@ class TurnTimeoutError(AskTimeoutError, pykka.Timeout):
     """No answer before the deadline. Effect: none if withdrawn, else unknown."""
 
 
-class Envelope:
+class Envelope(PykkaEnvelope[Any]):
     """A queued message, until a turn claims it or its sender withdraws it."""
 
-    __slots__ = ("_claims", "deadline", "message", "reply_to")
+    __slots__ = ("_claims", "deadline")
+
+    reply_to: TurnFuture[Any] | None  # type: ignore[mutable-override]  # only ours
 
     def __init__(
         self,
@@ -46,8 +49,7 @@ class Envelope:
         deadline: float | None = None,
     ) -> None:
         """Hold `message`; `deadline` is in seconds of the monotonic clock."""
-        self.message = message
-        self.reply_to = reply_to
+        super().__init__(message, reply_to)
         self.deadline = deadline
         self._claims = [True]
 

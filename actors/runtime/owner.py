@@ -172,9 +172,9 @@ class Owner(TurnActor):
         return held
 
     def _limit(self, command: SetLimits) -> None:
-        assert command.limits is not None  # The supervisor puts in the manager's.
-        self.state.limits = command.limits
-        self.actor_inbox.limit = command.limits.max_pending
+        if command.limits is not None:  # The supervisor puts in the manager's.
+            self.state.limits = command.limits
+            self.actor_inbox.limit = command.limits.max_pending
 
     def _passivate(self, command: Passivate) -> bool:
         if self.state.used > command.idle_since or self.actor_inbox.mail:

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
 from sys import maxsize
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import ref
 
 from stateward.actors.core import faults, reader
@@ -114,6 +114,7 @@ class Supervisor(TurnActor):
         self._dispatcher = dispatcher
         self._idle_timeout = idle_timeout
         self._ticking = False
+        self._myself: TurnRef[Supervisor] = cast("TurnRef[Supervisor]", self.actor_ref)
         self._overrides: dict[OwnerScope, Limits] = {}
         self._failures: dict[OwnerScope, deque[float]] = {}
         self._floor = 0
@@ -165,7 +166,7 @@ class Supervisor(TurnActor):
             state=state,
             clock=self._clock,
             dispatcher=self._dispatcher,
-            supervisor=self.actor_ref,
+            supervisor=self._myself,
         )
         directory.states[scope] = state
         directory.owners[scope] = owner
@@ -258,7 +259,7 @@ class Supervisor(TurnActor):
             return
         self._ticking = True
         when = self._clock.now() + self._idle_timeout / 2
-        self._clock.call_at(when, partial(tell, ref(self.actor_ref), Tick()))
+        self._clock.call_at(when, partial(tell, ref(self._myself), Tick()))
 
     def _tick(self) -> None:
         self._ticking = False

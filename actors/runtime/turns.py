@@ -18,8 +18,8 @@ Only the main thread can be interrupted by a signal, between any two calls. Ther
 - the lock is an `RLock`: whether an interrupted `acquire` got it is found out by
   releasing it, and a signal handler that asks the actor it interrupted is noticed.
 
-Rejected: a thread per actor (22,000 actors at most, and two thread switches an `ask`); a
-blocking `with lock:` (no deadline, and a convoy behind a slow function).
+Rejected: a thread per actor (22,000 actors at most, and two thread switches an `ask`);
+a blocking `with lock:` (no deadline, and a convoy behind a slow function).
 """
 
 import threading
@@ -65,9 +65,9 @@ class Forward:
 class TurnRef(pykka.ActorRef[A]):
     """Reference to a `TurnActor`; messages may be sent through it from any thread."""
 
-    actor_inbox: TurnInbox
+    actor_inbox: TurnInbox  # type: ignore[assignment]  # takes our envelopes only
 
-    def ask(  # type: ignore[override]  # one signature instead of three overloads
+    def ask(
         self, message: object, *, block: bool = True, timeout: float | None = None
     ) -> Any:
         """Send `message` and return the reply, or a future of it.
@@ -168,7 +168,7 @@ class TurnRef(pykka.ActorRef[A]):
         """Queue `message` and wait for the reply."""
         self._check_alive()
         inbox = self.actor_inbox
-        if inbox.turn._is_owned():  # type: ignore[attr-defined]  # as Condition does
+        if inbox.turn._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  # as Condition does
             raise ReentrantCallError(f"{self} asked itself inside its turn")
         future: TurnFuture[Any] = TurnFuture()
         envelope = Envelope(message, future)
@@ -232,7 +232,7 @@ class TurnActor(pykka.Actor):
 
     registered: ClassVar[bool] = True
     """Whether `pykka.ActorRegistry` lists it. Its removal takes linear time."""
-    actor_inbox: TurnInbox
+    actor_inbox: TurnInbox  # type: ignore[assignment]  # takes our envelopes only
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class TurnActor(pykka.Actor):
         return cast("TurnRef[Self]", actor.actor_ref)
 
     @staticmethod
-    def _create_actor_inbox() -> TurnInbox:
+    def _create_actor_inbox() -> TurnInbox:  # type: ignore[override]  # likewise
         return TurnInbox()
 
     @staticmethod
@@ -299,7 +299,7 @@ class TurnActor(pykka.Actor):
             return
         try:
             reply = self.take_turn(envelope.message)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # goes to whoever asked
             if envelope.reply_to is not None:
                 envelope.refuse(error)
             else:
@@ -317,7 +317,7 @@ class TurnActor(pykka.Actor):
         self.actor_inbox.close()
         try:
             self.on_failure(*exc_info())
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged; the actor has ended already
             self._handle_failure(*exc_info())
 
     def _stop(self) -> None:
@@ -329,7 +329,7 @@ class TurnActor(pykka.Actor):
         self.actor_stopped.set()
         try:
             self.on_stop()
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged; the actor has ended already
             self._handle_failure(*exc_info())
 
 

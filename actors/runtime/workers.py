@@ -112,22 +112,23 @@ class _Crew:
 
 
 _pools: Final[WeakSet[WorkerPool]] = WeakSet()
-_shared: list[WorkerPool] = []
-_shared_lock = threading.Lock()
+_shared: Final[dict[str, WorkerPool]] = {}
 
 
 def shared_pool() -> WorkerPool:
     """Return the pool of all actors that were not given one."""
-    with _shared_lock:
-        if not _shared:
-            _shared.append(WorkerPool("stateward-shared"))
-        return _shared[0]
+    pool = _shared.get("pool")
+    if pool is None:
+        # RACE: two first actors each make one; one is kept, the other ends at once.
+        made = WorkerPool("stateward-shared")
+        pool = _shared.setdefault("pool", made)
+        if pool is not made:
+            made.abandon()
+    return pool
 
 
 def _after_fork() -> None:
     """In the child: no thread came along, and some lock may be held for ever."""
-    global _shared_lock
-    _shared_lock = threading.Lock()
     _shared.clear()
     for pool in _pools:
         pool.forked = True
