@@ -32,7 +32,7 @@ from stateward.actors.core.scopes import (
     WorkflowScope,
 )
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import JsonValue, pack, unpack
+from stateward.actors.core.values import JsonValue, PLAIN, dumps, pack, unpack
 from stateward.actors.runtime.turns import BUSY
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
@@ -121,7 +121,11 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             cell = Cell()
             cell.table = table
             cell.key = key
-            cell.value, cell.size = pack(value)
+            if type(value) in PLAIN:
+                cell.value = value
+                cell.size = len(dumps(value))
+            else:
+                cell.value, cell.size = pack(value)
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:
                 return revision
@@ -339,6 +343,8 @@ class WorkflowState(ScopedState):
         """Return the names of the steps that hold anything, in order of first use."""
 
         def read(state: OwnerState, _: str | None, /, *, now: float) -> list[str]:
+            # Counted first: this raises if `state` is not the one that serves.
+            reader.count(state, None, now)
             return [
                 name
                 for name, _ in state.tables()

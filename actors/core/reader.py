@@ -71,8 +71,14 @@ def find_all(
 
 
 def count(state: OwnerState, step_name: str | None, now: float) -> int:
-    """Return how many entries are alive; O(1) unless something has just expired."""
+    """Return how many entries are alive; O(1) unless something has just expired.
+
+    Raises:
+        RetiredError: The state was retired before the answer was known.
+    """
     settled, revision = state.settled, state.revision
+    if revision == RETIRED:
+        raise RetiredError
     size = len(state.table(step_name))
     quiet = settled == revision == state.latest and state.next_expiry > now
     if quiet and state.settled == settled:
