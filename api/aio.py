@@ -103,7 +103,7 @@ class AsyncScopedState(ReadableState):
         """Apply a JSON Merge Patch, and return the result."""
         return cast("JsonValue", await self._ask(MergeState(self._scope, key, patch)))
 
-    async def modify(
+    async def modify(  # type: ignore[explicit-any]  # the function knows what it gets
         self,
         key: str,
         function: Callable[[Any], JsonValue],

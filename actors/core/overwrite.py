@@ -43,7 +43,7 @@ def overwrite(state: OwnerState, cell: Cell, now: float) -> int | None:
     cell.expires = None
     cell.previous = old
     # ORDER: as in `OwnerState`: what to recover from, then stage, publish, settle.
-    state.pending = (revision, (cell,), state.keys, total, None)
+    state.pending = cell
     state.latest = revision
     table[key] = cell
     state.revision = revision

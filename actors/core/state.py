@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from stateward.actors.core.cells import DELETED, NEVER, Cell, Table
 from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.limits import Limits
-from stateward.actors.core.scopes import GlobalScope, OwnerScope
+from stateward.actors.core.scopes import GlobalScope, OwnerScope, utf8_bytes
 
 RETIRED: Final = -1
 """Revision of a state that serves no more: every cell in it looks unpublished."""
@@ -87,7 +87,8 @@ class OwnerState:
         """Seconds since the epoch; when somebody will come to sweep."""
         self.used = now
         """Seconds since the epoch of the last command."""
-        self.pending: Event | None = None
+        self.pending: Event | Cell | None = None
+        """The command under way; a cell alone if it is an `overwrite`."""
         self._expiries: list[tuple[float, str, str]] | None = None
         self._expiries_max = _HEAP_SLACK
 
@@ -147,13 +148,22 @@ class OwnerState:
 
     def recover(self) -> None:
         """Finish or undo a command that was interrupted; no effect between commands."""
-        event = self.pending
-        if event is None:
+        pending = self.pending
+        if pending is None:
             return
-        revision, changes, _, _, _ = event
-        if self.revision >= revision:
+        if isinstance(pending, Cell):
+            # An `overwrite`, which keeps no totals to go by.
+            revision, size = pending.revision, self._counted()
+            event: Event = (revision, (pending,), self.keys, size, None)
+        else:
+            event = pending
+        if self.revision >= event[0]:
             self.settle(event)
-            return
+        else:
+            self._undo(event[1])
+
+    def _undo(self, changes: Sequence[Cell]) -> None:
+        """Take back what was staged and never seen; may be repeated from the start."""
         for cell in changes:
             # RACE: a reader may hold the cell; its revision will be given out again.
             cell.revision = NEVER
@@ -165,6 +175,14 @@ class OwnerState:
                     table[key] = cell.previous
         self.latest = self.revision
         self.pending = None
+
+    def _counted(self) -> int:
+        """Return the bytes of all keys and values, counted one by one."""
+        return sum(
+            utf8_bytes(key) + cell.size
+            for _, table in self.tables()
+            for key, cell in table.items()
+        )
 
     def retire(self) -> None:
         """Serve no more: readers turn to whoever took over."""

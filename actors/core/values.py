@@ -159,20 +159,18 @@ def _small_depth(container: _Container, levels: int) -> int:
     """
     if not levels or len(container) > _SMALL_ITEMS:
         return 0
-    items: Iterable[Any] = container
-    if type(container) is dict:
-        items = container.values()
-    if PLAIN.issuperset(map(type, items)):
-        return 1
     deepest = 0
-    for item in items:
+    for item in container.values() if type(container) is dict else container:
         kind = type(item)
+        if kind in PLAIN:
+            continue
         if kind in _CONTAINERS:
             depth = _small_depth(item, levels - 1)
             if not depth:
                 return 0
-            deepest = max(deepest, depth)
-        elif kind not in PLAIN and (kind is not float or not isfinite(item)):
+            if depth > deepest:  # noqa: PLR1730  # `max` would cost a call a part
+                deepest = depth
+        elif kind is not float or not isfinite(item):
             raise _UnfitError("not JSON")
     return deepest + 1
 

@@ -107,12 +107,12 @@ class TurnRef(pykka.ActorRef[A]):
             try:
                 if not inbox.acquire(False):
                     mine = False
-                elif inbox.actor is not None and not inbox.mail:
+                elif (actor := inbox.actor) is not None and not inbox.mail:
                     if inbox.running:
                         raise ReentrantCallError(f"{self} asked itself inside its turn")
                     inbox.running = True
                     try:
-                        return inbox.actor.take_turn(message)
+                        return actor.take_turn(message)
                     finally:
                         inbox.running = False
             finally:
