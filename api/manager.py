@@ -106,6 +106,8 @@ class StateManager:
             )
         if tuple(migrations):
             raise UsageError("memory:// starts empty, there is nothing to migrate")
+        if limits is not None and not isinstance(limits, Limits):
+            raise UsageError(f"limits is {limits!r}, not Limits or None")
         check_ttl(idle_timeout, "idle_timeout")
         check_ttl(ask_timeout, "ask_timeout")
         self.store = store

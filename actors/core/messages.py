@@ -301,6 +301,8 @@ class SetLimits(Message):
 
     def __init__(self, scope: OwnerScope, limits: Limits | None) -> None:
         """Say which limits."""
+        if limits is not None and not isinstance(limits, Limits):
+            raise UsageError(f"limits is {limits!r}, not Limits or None")
         self.scope = scope
         self.limits = limits
 

@@ -68,6 +68,7 @@ class Engine:
             idle_timeout=idle_timeout,
         )
         self._closing = threading.Lock()
+        self._closed = False
 
     @property
     def forked(self) -> bool:
@@ -167,9 +168,13 @@ class Engine:
             self.directory.closed = True
             return
         with self._closing:
-            if not self.supervisor.is_alive():
+            if self._closed:
                 return
-            self.ask(Close())
+            try:
+                self.ask(Close())
+            except ClosedError:
+                # The host stopped the supervisor, or every actor, before.
+                self.directory.closed = True
             for owner in list(self.directory.owners.values()):
                 try:
                     owner.ask(CloseOwner(), timeout=self.ask_timeout)
@@ -182,6 +187,7 @@ class Engine:
                 self._own_pool.close()
             if self._own_clock is not None:
                 self._own_clock.close()
+            self._closed = True
 
     def abandon(self) -> None:
         """End every thread without waiting; for an engine nobody can reach any more."""

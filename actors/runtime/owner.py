@@ -62,6 +62,7 @@ class Owner(TurnActor):
     """Single writer of one `OwnerState`."""
 
     registered = False  # The supervisor knows its owners; Pykka's registry is slow.
+    survives_tell = True  # A command may be refused, whether anybody waits or not.
 
     def __init__(
         self,

@@ -96,6 +96,8 @@ class Tick:
 class Supervisor(TurnActor):
     """Routes what is addressed to a scope, and answers queries itself."""
 
+    survives_tell = True  # A refused message must not end all others' supervisor.
+
     def __init__(
         self,
         *,
@@ -217,14 +219,16 @@ class Supervisor(TurnActor):
 
     def _set_limits(self, message: SetLimits) -> Any:
         scope = message.scope.owner
+        reply = None
+        if self._directory.state(scope) is not None:
+            limits = message.limits or self._limits
+            # ORDER: first, since a scope in quarantine refuses.
+            reply = Forward(self._activate(scope), SetLimits(scope, limits))
         if message.limits is None:
             self._overrides.pop(scope, None)
         else:
             self._overrides[scope] = message.limits
-        if self._directory.state(scope) is None:
-            return None
-        limits = message.limits or self._limits
-        return Forward(self._activate(scope), SetLimits(scope, limits))
+        return reply
 
     def _release(self, scope: OwnerScope) -> bool:
         self._failures.pop(scope, None)

@@ -22,6 +22,7 @@ Rejected: a thread per actor (22,000 actors at most, and two thread switches an 
 a blocking `with lock:` (no deadline, and a convoy behind a slow function).
 """
 
+import logging
 import threading
 import time
 from functools import cached_property
@@ -49,6 +50,8 @@ from stateward.actors.runtime.inbox import (
 from stateward.actors.runtime.workers import shared_pool
 
 A = TypeVar("A", bound="TurnActor")
+
+logger: Final = logging.getLogger("stateward.turns")
 
 
 class Forward:
@@ -232,6 +235,9 @@ class TurnActor(pykka.Actor):
 
     registered: ClassVar[bool] = True
     """Whether `pykka.ActorRegistry` lists it. Its removal takes linear time."""
+    survives_tell: ClassVar[bool] = False
+    """Whether an error in a message nobody waits for is only logged; else it ends the
+    actor, as with Pykka's own."""
     actor_inbox: TurnInbox  # type: ignore[assignment]  # takes our envelopes only
 
     def __init__(
@@ -299,17 +305,21 @@ class TurnActor(pykka.Actor):
             return
         try:
             reply = self.take_turn(envelope.message)
+            if type(reply) is Forward:
+                envelope.message = reply.message
+                envelope.forward(reply.ref.actor_inbox)
+                return
         except BaseException as error:  # noqa: BLE001  # goes to whoever asked
             if envelope.reply_to is not None:
                 envelope.refuse(error)
+            elif self.survives_tell:
+                kind = type(envelope.message).__name__
+                logger.exception("%s was told %s, which failed", self, kind)
             else:
                 self._handle_failure(*exc_info())
                 self._fail()
             return
-        if type(reply) is Forward:
-            envelope.message = reply.message
-            envelope.forward(reply.ref.actor_inbox)
-        elif envelope.reply_to is not None:
+        if envelope.reply_to is not None:
             envelope.reply_to.set(reply)
 
     def _fail(self) -> None:
