@@ -309,7 +309,7 @@ class TurnActor(pykka.Actor):
                 envelope.message = reply.message
                 envelope.forward(reply.ref.actor_inbox)
                 return
-        except BaseException as error:  # noqa: BLE001  # goes to whoever asked
+        except BaseException as error:  # goes to whoever asked
             if envelope.reply_to is not None:
                 envelope.refuse(error)
             elif self.survives_tell:
