@@ -32,7 +32,7 @@ from stateward.actors.core.scopes import (
     WorkflowScope,
 )
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import JsonValue, PLAIN, dumps, pack, unpack
+from stateward.actors.core.values import PLAIN, Document, JsonValue, dumps, pack, unpack
 from stateward.actors.runtime.turns import BUSY
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
@@ -122,10 +122,12 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             cell.table = table
             cell.key = key
             if type(value) in PLAIN:
-                cell.value = value
+                cell.value = value  # type: ignore[assignment]  # plain, so a scalar
                 cell.size = len(dumps(value))
+                cell.direct = True
             else:
                 cell.value, cell.size = pack(value)
+                cell.direct = type(cell.value) is not Document
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:
                 return revision

@@ -17,7 +17,7 @@ from stateward.actors.core.errors import MissingKeyError
 from stateward.actors.core.messages import Revision, checked_keys
 from stateward.actors.core.scopes import StateScope, check_key
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import Document, FrozenJson, JsonValue, unpack, view
+from stateward.actors.core.values import FrozenJson, JsonValue, unpack, view
 from stateward.actors.runtime.owner import Owner
 from stateward.actors.runtime.turns import TurnRef
 from stateward.snapshots import Entry, Snapshot, entry_of
@@ -87,17 +87,15 @@ class ReadableState(Mapping[str, JsonValue]):
 
         Cost: One look-up in a dictionary, and decoding a list or dictionary.
         """
-        # The condition is `reader.find` for the usual case, written out: a call would
-        # cost as much as all of it.
+        # This is `reader.find` for the usual case, written out: a call would cost as
+        # much as all of it.
         table = self._table
         cell = table.get(key)
-        if (
-            cell is not None
-            and cell.revision <= table.state.revision
-            and cell.expires is None
-        ):
-            value = cell.value
-            return value.thaw() if type(value) is Document else value
+        if cell is not None and cell.revision <= table.state.revision:
+            if cell.direct:
+                return cell.value
+            if cell.expires is None:
+                return unpack(cell.value)
         found = self._find(key)
         return default if found is None else unpack(found.value)
 

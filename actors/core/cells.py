@@ -25,6 +25,7 @@ class Cell:
 
     __slots__ = (
         "created",
+        "direct",
         "expires",
         "key",
         "previous",
@@ -39,6 +40,8 @@ class Cell:
     """Where it belongs."""
     key: str
     value: Packed
+    direct: bool
+    """Whether readers may take the value as it is: a scalar that never expires."""
     size: int
     """Bytes of the value once encoded."""
     revision: int

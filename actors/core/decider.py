@@ -155,12 +155,13 @@ def _increment(state: OwnerState, command: IncrementState, now: float) -> Decisi
 
 def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
-    existing = Document(b"[]", 1) if old is None else old.value
-    if type(existing) is not Document or not existing.data.startswith(b"["):
-        raise WrongTypeError(
-            f"{command.key!r} holds {_kind(existing)}, not a list", key=command.key
-        )
-    longer = extend(existing, command.items)
+    longer = command.items
+    if old is not None:
+        if type(old.value) is not Document or not old.value.data.startswith(b"["):
+            raise WrongTypeError(
+                f"{command.key!r} holds {_kind(old.value)}, not a list", key=command.key
+            )
+        longer = extend(old.value, command.items)
     reply = state.latest + 1
     return _replace(state, command, command.key, longer, len(longer.data), now, reply)
 

@@ -12,7 +12,7 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.scopes import check_key, utf8_bytes
 from stateward.actors.core.state import NOWHERE, Event, OwnerState
-from stateward.actors.core.values import Document, Packed
+from stateward.actors.core.values import Document, Packed, depth_of
 
 Decision: TypeAlias = tuple[Event | None, Any]
 """The event, `None` if nothing changes, and the reply."""
@@ -63,8 +63,15 @@ class Draft:
                 allowance=limits.max_value_bytes,
                 actual=size,
             )
-        if type(value) is Document and value.depth > limits.max_depth:
-            raise _too_deep(key, value, limits)
+        depth = depth_of(value)
+        if depth > limits.max_depth:
+            raise DepthError(
+                f"value of {key!r} nests {depth} levels, "
+                f"max_depth is {limits.max_depth}",
+                limit="max_depth",
+                allowance=limits.max_depth,
+                actual=depth,
+            )
         if old is None:
             check_key(key)
             limits.check_key_bytes(key)
@@ -95,6 +102,7 @@ class Draft:
         cell.table = table
         cell.key = key
         cell.value = value
+        cell.direct = expires is None and type(value) is not Document
         cell.size = size
         cell.revision = self.revision
         cell.created = self.now if old is None else old.created
@@ -133,13 +141,3 @@ def expiry(limits: Limits, ttl: float | None, now: float) -> float | None:
     if ttl is None:
         ttl = limits.default_ttl
     return None if ttl is None else now + ttl
-
-
-def _too_deep(key: str, document: Document, limits: Limits) -> DepthError:
-    return DepthError(
-        f"value of {key!r} nests {document.depth} levels, "
-        f"max_depth is {limits.max_depth}",
-        limit="max_depth",
-        allowance=limits.max_depth,
-        actual=document.depth,
-    )

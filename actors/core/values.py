@@ -44,15 +44,19 @@ loads: Final = orjson.loads
 
 
 class Document:
-    """An encoded list or dictionary: its bytes and, once asked for, its frozen form."""
+    """An encoded list or dictionary: its bytes and, once asked for, its frozen form.
 
-    __slots__ = ("_frozen", "data", "depth")
+    Filled field by field, as `cells.Cell` is and for the same reason.
+    """
 
-    def __init__(self, data: bytes, depth: int) -> None:
-        """Hold `data`, JSON that nests `depth` levels, 1 for a flat container."""
-        self.data = data
-        self.depth = depth
-        self._frozen: FrozenJson = None
+    __slots__ = ("data", "depth", "frozen")
+
+    data: bytes
+    """JSON."""
+    depth: int
+    """How many levels it nests, 1 for a flat container."""
+    frozen: FrozenJson
+    """The read-only form; `None` until somebody asks."""
 
     def thaw(self) -> JsonValue:
         """Return a private copy."""
@@ -61,10 +65,10 @@ class Document:
 
     def freeze(self) -> FrozenJson:
         """Return the value read-only; made once, then shared by all who ask."""
-        frozen = self._frozen
+        frozen = self.frozen
         if frozen is None:
             # RACE: two first readers each make one; they are equal and one is kept.
-            frozen = self._frozen = freeze(self.thaw())
+            frozen = self.frozen = freeze(self.thaw())
         return frozen
 
 
@@ -88,7 +92,11 @@ def pack(value: Any) -> tuple[Packed, int]:
         if kind in _CONTAINERS:
             depth = _small_depth(value, _SMALL_LEVELS) or _depth(value)
             data = dumps(value, None, _STRICT)
-            return Document(data, depth), len(data)
+            packed = Document()
+            packed.data = data
+            packed.depth = depth
+            packed.frozen = None
+            return packed, len(data)
         if kind is float and isfinite(value):
             return value, len(dumps(value))
     except (TypeError, _UnfitError) as error:
@@ -99,6 +107,11 @@ def pack(value: Any) -> tuple[Packed, int]:
 def unpack(packed: Packed) -> JsonValue:
     """Return a private copy of the value that was packed."""
     return packed.thaw() if isinstance(packed, Document) else packed
+
+
+def depth_of(packed: Packed) -> int:
+    """Return how many levels the value nests; 0 for a scalar."""
+    return packed.depth if isinstance(packed, Document) else 0
 
 
 def view(packed: Packed) -> FrozenJson:
@@ -115,17 +128,20 @@ def freeze(value: JsonValue) -> FrozenJson:
     return cast("JsonScalar", value)
 
 
-def extend(document: Document, tail: Document) -> Document:
-    """Return the list `document` followed by the items of the list `tail`.
+def extend(head: Document, tail: Document) -> Document:
+    """Return the list `head` followed by the items of the list `tail`.
 
     Cost: O(size of both) to copy bytes; neither is decoded.
     """
-    if document.data == b"[]":
+    if head.data == b"[]":
         return tail
     if tail.data == b"[]":
-        return document
-    data = b"%b,%b" % (document.data[:-1], tail.data[1:])
-    return Document(data, max(document.depth, tail.depth))
+        return head
+    longer = Document()
+    longer.data = b"%b,%b" % (head.data[:-1], tail.data[1:])
+    longer.depth = max(head.depth, tail.depth)
+    longer.frozen = None
+    return longer
 
 
 def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
