@@ -32,7 +32,7 @@ from stateward.actors.core.scopes import (
     WorkflowScope,
 )
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import PLAIN, Document, JsonValue, dumps, pack, unpack
+from stateward.actors.core.values import PLAIN, JsonValue, dumps, pack
 from stateward.actors.runtime.turns import BUSY
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
@@ -124,10 +124,9 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             if type(value) in PLAIN:
                 cell.value = value  # type: ignore[assignment]  # plain, so a scalar
                 cell.size = len(dumps(value))
-                cell.direct = True
+                cell.depth = 0
             else:
-                cell.value, cell.size = pack(value)
-                cell.direct = type(cell.value) is not Document
+                cell.value, cell.size, cell.depth = pack(value)
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:
                 return revision
@@ -223,7 +222,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         """Bind `key` to `default` unless it is there; return what is there then."""
         found = self._find(key)
         if found is not None:
-            return unpack(found.value)
+            return found.thaw()
         return cast("JsonValue", self.ask(SetDefaultState(self._scope, key, default)))
 
     @overload

@@ -17,7 +17,7 @@ from stateward.actors.core.errors import MissingKeyError
 from stateward.actors.core.messages import Revision, checked_keys
 from stateward.actors.core.scopes import StateScope, check_key
 from stateward.actors.core.state import NOWHERE, OwnerState
-from stateward.actors.core.values import FrozenJson, JsonValue, unpack, view
+from stateward.actors.core.values import FrozenJson, JsonValue, unpack
 from stateward.actors.runtime.owner import Owner
 from stateward.actors.runtime.turns import TurnRef
 from stateward.snapshots import Entry, Snapshot, entry_of
@@ -97,7 +97,7 @@ class ReadableState(Mapping[str, JsonValue]):
             if cell.expires is None:
                 return unpack(cell.value)
         found = self._find(key)
-        return default if found is None else unpack(found.value)
+        return default if found is None else found.thaw()
 
     @overload
     def view(self, key: str, /) -> FrozenJson: ...
@@ -112,7 +112,7 @@ class ReadableState(Mapping[str, JsonValue]):
         Cost: One look-up in a dictionary, whatever the size, from the second time on.
         """
         found = self._find(key)
-        return default if found is None else view(found.value)
+        return default if found is None else found.view()
 
     def entry(self, key: str) -> Entry | None:
         """Return the value of `key` with all that is known of it; `None` if absent."""
@@ -125,7 +125,7 @@ class ReadableState(Mapping[str, JsonValue]):
         Concurrency: All from one revision, never a half-applied command.
         """
         _, cells = self._find_all(checked_keys(keys))
-        return {key: unpack(cell.value) for key, cell in cells.items()}
+        return {key: cell.thaw() for key, cell in cells.items()}
 
     def snapshot(self) -> Snapshot:
         """Return the whole scope as it is at one revision.
@@ -143,7 +143,7 @@ class ReadableState(Mapping[str, JsonValue]):
         found = self._find(key)
         if found is None:
             raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
-        return unpack(found.value)
+        return found.thaw()
 
     def __contains__(self, key: object) -> bool:
         """Return whether `key` is there."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.messages import Revision
-from stateward.actors.core.values import FrozenJson, JsonValue, unpack, view
+from stateward.actors.core.values import FrozenJson, JsonValue
 
 
 class Snapshot(Mapping[str, JsonValue]):
@@ -41,7 +41,7 @@ class Snapshot(Mapping[str, JsonValue]):
 
     def __getitem__(self, key: str) -> JsonValue:
         """Return a private copy of the value of `key`; raise `KeyError` if absent."""
-        return unpack(self._cells[key].value)
+        return self._cells[key].thaw()
 
     def __contains__(self, key: object) -> bool:
         """Return whether `key` was there; no value is decoded."""
@@ -79,7 +79,7 @@ class Entry:
 def entry_of(cell: Cell) -> Entry:
     """Return what a reader may know of `cell`."""
     return Entry(
-        value=view(cell.value),
+        value=cell.view(),
         revision=Revision(cell.revision),
         created=cell.created,
         updated=cell.updated,

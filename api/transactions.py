@@ -33,7 +33,7 @@ from stateward.actors.core.scopes import (
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import (
     JsonValue,
-    Packed,
+    Packing,
     merge_patch,
     pack,
     unpack,
@@ -44,8 +44,8 @@ T = TypeVar("T")
 
 _Place = tuple[str | None, str]
 """Step name and key."""
-_Write = tuple[Packed, int, float | None] | None
-"""Value, its size, its ttl; `None` for a removal."""
+_Write = tuple[Packing, float | None] | None
+"""Packed value and ttl; `None` for a removal."""
 
 
 class TransactionScope(MutableMapping[str, JsonValue]):
@@ -81,11 +81,11 @@ class TransactionScope(MutableMapping[str, JsonValue]):
         if place in writes:
             write = writes[place]
             if write is not None:
-                return unpack(write[0])
+                return unpack(write[0][0])
         else:
             cell = self._log.read(place)
             if cell is not None:
-                return unpack(cell.value)
+                return cell.thaw()
         raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
 
     def __contains__(self, key: object) -> bool:
@@ -117,7 +117,7 @@ class TransactionScope(MutableMapping[str, JsonValue]):
         """Bind `key` to `value` when the transaction is committed."""
         check_key(key)
         check_ttl(ttl)
-        self._log.writes()[self._step_name, key] = (*pack(value), ttl)
+        self._log.writes()[self._step_name, key] = (pack(value), ttl)
 
     def delete(self, key: str) -> bool:
         """Remove `key` when the transaction is committed; return if it is there."""
@@ -259,12 +259,12 @@ class _Log:
         ttl: float | None = None
         earlier = self.writes().get(place)
         if earlier is not None:
-            ttl = earlier[2]
+            ttl = earlier[1]
         elif place not in self._writes:
             cell = self.read(place)
             if cell is not None and cell.expires is not None:
                 ttl = max(cell.expires - self.engine.clock.now(), 1e-9)
-        self._writes[place] = (*pack(value), ttl)
+        self._writes[place] = (pack(value), ttl)
 
     def read(self, place: _Place) -> Cell | None:
         """Return the version of one entry that belongs to all other reads."""

@@ -9,7 +9,7 @@ the store of one integer, whatever the command touched.
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from stateward.actors.core.values import Packed
+from stateward.actors.core.values import FrozenJson, JsonValue, Packed, freeze, unpack
 
 if TYPE_CHECKING:
     from stateward.actors.core.state import OwnerState
@@ -19,14 +19,16 @@ class Cell:
     """One version of one entry.
 
     Filled field by field and without an `__init__`, which would cost 0.1 us more in
-    every write; a frozen dataclass would cost 0.5 us. Nothing but `previous` changes
-    once a cell is published.
+    every write; a frozen dataclass would cost 0.5 us. Nothing but `previous` and
+    `frozen` changes once a cell is published.
     """
 
     __slots__ = (
         "created",
+        "depth",
         "direct",
         "expires",
+        "frozen",
         "key",
         "previous",
         "revision",
@@ -42,6 +44,10 @@ class Cell:
     value: Packed
     direct: bool
     """Whether readers may take the value as it is: a scalar that never expires."""
+    depth: int
+    """How many levels the value nests; 0 for a scalar."""
+    frozen: FrozenJson
+    """The value read-only, `None` until somebody asks for it so."""
     size: int
     """Bytes of the value once encoded."""
     revision: int
@@ -54,6 +60,19 @@ class Cell:
     """Seconds since the epoch; `None` for never, `DELETED` for a deletion."""
     previous: "Cell | None"
     """The version this one replaces, until the command is settled."""
+
+    def view(self) -> FrozenJson:
+        """Return the value read-only; made once, then shared by all who ask."""
+        if self.depth == 0:
+            return unpack(self.value)  # type: ignore[return-value]  # a scalar
+        if self.frozen is None:
+            # RACE: two first readers each make one; they are equal and one is kept.
+            self.frozen = freeze(unpack(self.value))
+        return self.frozen
+
+    def thaw(self) -> JsonValue:
+        """Return a private copy of the value."""
+        return unpack(self.value)
 
 
 DELETED: Final = -inf

@@ -6,7 +6,7 @@ given. Expired entries have been removed before; what a table holds here is aliv
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stateward.actors.core.cells import Cell, Table
 from stateward.actors.core.draft import Decision, Draft, expiry
@@ -33,9 +33,9 @@ from stateward.actors.core.messages import (
 )
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.core.values import (
-    Document,
     JsonValue,
     Packed,
+    Packing,
     extend,
     merge_patch,
     pack,
@@ -58,7 +58,7 @@ def replace(
     state: OwnerState, command: Message, key: str, value: JsonValue, now: float
 ) -> Decision:
     """Return the event that gives `key` a new value and lets its expiry be."""
-    return _replace(state, command, key, *pack(value), now, value)
+    return _replace(state, command, key, pack(value), now, value)
 
 
 def _set(state: OwnerState, command: SetState, now: float) -> Decision:
@@ -68,7 +68,7 @@ def _set(state: OwnerState, command: SetState, now: float) -> Decision:
     if command.expected is not None:
         _check_expected(command.key, old, command.expected)
     expires = expiry(state.limits, command.ttl, now)
-    draft.put(table, command.key, old, command.value, command.size, expires)
+    draft.put(table, command.key, old, command.packing, expires)
     return draft.accept(draft.revision)
 
 
@@ -76,18 +76,16 @@ def _set_default(state: OwnerState, command: SetDefaultState, now: float) -> Dec
     old = state.table(command.scope.step_name).get(command.key)
     if old is not None:
         return None, unpack(old.value)
-    reply = unpack(command.value)
-    return _replace(
-        state, command, command.key, command.value, command.size, now, reply
-    )
+    reply = unpack(command.packing[0])
+    return _replace(state, command, command.key, command.packing, now, reply)
 
 
 def _update(state: OwnerState, command: UpdateState, now: float) -> Decision:
     draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
     expires = expiry(state.limits, None, now)
-    for key, value, size in command.items:
-        draft.put(table, key, table.get(key), value, size, expires)
+    for key, packing in command.items:
+        draft.put(table, key, table.get(key), packing, expires)
     return draft.accept(draft.revision if command.items else state.latest)
 
 
@@ -150,27 +148,29 @@ def _increment(state: OwnerState, command: IncrementState, now: float) -> Decisi
     total = start + command.by
     if type(total) is float and not isfinite(total):
         raise InvalidValueError(f"{start!r} + {command.by!r} is not a finite number")
-    return _replace(state, command, command.key, *pack(total), now, total)
+    return _replace(state, command, command.key, pack(total), now, total)
 
 
 def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
-    longer = command.items
+    packing = command.items
     if old is not None:
-        if type(old.value) is not Document or not old.value.data.startswith(b"["):
+        if type(old.value) is not bytes or not old.value.startswith(b"["):
             raise WrongTypeError(
                 f"{command.key!r} holds {_kind(old.value)}, not a list", key=command.key
             )
-        longer = extend(old.value, command.items)
+        tail, _, depth = command.items
+        longer = extend(old.value, cast("bytes", tail))
+        packing = (longer, len(longer), max(old.depth, depth))
     reply = state.latest + 1
-    return _replace(state, command, command.key, longer, len(longer.data), now, reply)
+    return _replace(state, command, command.key, packing, now, reply)
 
 
 def _merge(state: OwnerState, command: MergeState, now: float) -> Decision:
     old = state.table(command.scope.step_name).get(command.key)
     target = None if old is None else unpack(old.value)
     merged = merge_patch(target, unpack(command.patch))
-    return _replace(state, command, command.key, *pack(merged), now, merged)
+    return _replace(state, command, command.key, pack(merged), now, merged)
 
 
 def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decision:
@@ -186,10 +186,10 @@ def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decisi
     draft = Draft(state, now)
     for step_name, key in command.removals:
         draft.remove(state.table(step_name), key)
-    for step_name, key, value, size, ttl in command.writes:
+    for step_name, key, packing, ttl in command.writes:
         table = draft.table(step_name)
         expires = expiry(state.limits, ttl, now)
-        draft.put(table, key, table.get(key), value, size, expires)
+        draft.put(table, key, table.get(key), packing, expires)
     return draft.accept(draft.revision if draft.changes else state.latest)
 
 
@@ -221,8 +221,7 @@ def _replace(
     state: OwnerState,
     command: Message,
     key: str,
-    value: Packed,
-    size: int,
+    packing: Packing,
     now: float,
     reply: object,
 ) -> Decision:
@@ -231,7 +230,7 @@ def _replace(
     table = draft.table(command.scope.step_name)
     old = table.get(key)
     expires = expiry(state.limits, None, now) if old is None else old.expires
-    draft.put(table, key, old, value, size, expires)
+    draft.put(table, key, old, packing, expires)
     return draft.accept(reply)
 
 
@@ -252,6 +251,6 @@ def _check_expected(key: str, cell: Cell | None, expected: int) -> None:
 
 def _kind(packed: Packed) -> str:
     """Name the JSON type of a packed value."""
-    if type(packed) is Document:
-        return "a list" if packed.data.startswith(b"[") else "an object"
+    if type(packed) is bytes:
+        return "a list" if packed.startswith(b"[") else "an object"
     return "null" if packed is None else f"a {type(packed).__name__}"

@@ -12,7 +12,7 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.scopes import check_key, utf8_bytes
 from stateward.actors.core.state import NOWHERE, Event, OwnerState
-from stateward.actors.core.values import Document, Packed, depth_of
+from stateward.actors.core.values import Packing
 
 Decision: TypeAlias = tuple[Event | None, Any]
 """The event, `None` if nothing changes, and the reply."""
@@ -49,12 +49,12 @@ class Draft:
         table: Table,
         key: str,
         old: Cell | None,
-        value: Packed,
-        size: int,
+        packing: Packing,
         expires: float | None,
     ) -> None:
         """Give `key`, which now has the version `old`, a new value."""
         limits = self.state.limits
+        _, size, depth = packing
         if size > limits.value_bytes:
             raise ValueTooLargeError(
                 f"value of {key!r} takes {size} bytes, "
@@ -63,7 +63,6 @@ class Draft:
                 allowance=limits.max_value_bytes,
                 actual=size,
             )
-        depth = depth_of(value)
         if depth > limits.max_depth:
             raise DepthError(
                 f"value of {key!r} nests {depth} levels, "
@@ -79,7 +78,7 @@ class Draft:
             self.size += size + utf8_bytes(key)
         else:
             self.size += size - old.size
-        self._change(table, key, old, value, size, expires)
+        self._change(table, key, old, packing, expires)
 
     def remove(self, table: Table, key: str) -> None:
         """Remove `key` if it is there."""
@@ -87,23 +86,22 @@ class Draft:
         if old is not None:
             self.keys -= 1
             self.size -= old.size + utf8_bytes(key)
-            self._change(table, key, old, None, 0, DELETED)
+            self._change(table, key, old, (None, 0, 0), DELETED)
 
     def _change(
         self,
         table: Table,
         key: str,
         old: Cell | None,
-        value: Packed,
-        size: int,
+        packing: Packing,
         expires: float | None,
     ) -> None:
         cell = Cell()
         cell.table = table
         cell.key = key
-        cell.value = value
-        cell.direct = expires is None and type(value) is not Document
-        cell.size = size
+        cell.value, cell.size, cell.depth = packing
+        cell.direct = expires is None and cell.depth == 0
+        cell.frozen = None
         cell.revision = self.revision
         cell.created = self.now if old is None else old.created
         cell.updated = self.now

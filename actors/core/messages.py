@@ -7,12 +7,12 @@ with its sender and a bad value is refused before anything is sent.
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import ClassVar, NewType, TypeAlias, cast
+from typing import ClassVar, NewType, TypeAlias
 
 from stateward.actors.core.errors import UsageError, WrongTypeError
 from stateward.actors.core.limits import Limits, check_ttl
 from stateward.actors.core.scopes import OwnerScope, StateScope, check_key
-from stateward.actors.core.values import Document, JsonValue, Packed, pack
+from stateward.actors.core.values import JsonValue, Packing, pack
 
 Revision = NewType("Revision", int)
 """Per owner, one more for each command that changed something, never used twice."""
@@ -77,7 +77,7 @@ class GetSnapshot(Message):
 class SetState(Message):
     """Command: bind `key` to `value`; the reply is the new `Revision`."""
 
-    __slots__ = ("expected", "key", "size", "ttl", "value")
+    __slots__ = ("expected", "key", "packing", "ttl")
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class SetState(Message):
             check_expected(expected)
         self.scope = scope
         self.key = key
-        self.value, self.size = pack(value)
+        self.packing = pack(value)
         self.ttl = ttl
         """Seconds."""
         self.expected = expected
@@ -106,14 +106,14 @@ class SetState(Message):
 class SetDefaultState(Message):
     """Command: bind `key` to `value` unless it is there; the reply is what is there."""
 
-    __slots__ = ("key", "size", "value")
+    __slots__ = ("key", "packing")
 
     def __init__(self, scope: StateScope, key: str, value: JsonValue) -> None:
         """Check and encode the default."""
         check_key(key)
         self.scope = scope
         self.key = key
-        self.value, self.size = pack(value)
+        self.packing = pack(value)
 
 
 class UpdateState(Message):
@@ -211,7 +211,7 @@ class AppendState(Message):
         check_key(key)
         self.scope = scope
         self.key = key
-        self.items = cast("Document", pack(list(items))[0])
+        self.items = pack(list(items))
 
 
 class MergeState(Message):
@@ -224,7 +224,7 @@ class MergeState(Message):
         check_key(key)
         self.scope = scope
         self.key = key
-        self.patch, _ = pack(patch)
+        self.patch = pack(patch)[0]
 
 
 class ModifyState(Message):
@@ -249,11 +249,11 @@ class ModifyState(Message):
         self.scope = scope
         self.key = key
         self.function = function
-        self.default, _ = pack(default)
+        self.default = pack(default)[0]
 
 
-Write: TypeAlias = tuple[str | None, str, Packed, int, float | None]
-"""Step name, key, value, its size, ttl."""
+Write: TypeAlias = tuple[str | None, str, Packing, float | None]
+"""Step name, key, packed value, ttl."""
 Removal: TypeAlias = tuple[str | None, str]
 """Step name and key."""
 
@@ -347,8 +347,8 @@ def checked_keys(keys: Iterable[str]) -> tuple[str, ...]:
 
 def packed_items(
     values: Mapping[str, JsonValue],
-) -> Iterable[tuple[str, Packed, int]]:
-    """Yield key, packed value and size of every item; raise at the first bad one."""
+) -> Iterable[tuple[str, Packing]]:
+    """Yield key and packed value of every item; raise at the first bad one."""
     for key, value in values.items():
         check_key(key)
-        yield (key, *pack(value))
+        yield key, pack(value)

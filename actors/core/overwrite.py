@@ -11,7 +11,6 @@ left to them.
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.faults import armed
 from stateward.actors.core.state import OwnerState
-from stateward.actors.core.values import depth_of
 
 
 def overwrite(state: OwnerState, cell: Cell, now: float) -> int | None:
@@ -19,7 +18,7 @@ def overwrite(state: OwnerState, cell: Cell, now: float) -> int | None:
 
     Args:
         state: The newest state, with nothing expired in it.
-        cell: Its table, key, value, size and directness are set; nobody else has it.
+        cell: Its table, key, value, size and depth are set; nobody else has it.
         now: Seconds since the epoch.
     """
     table = cell.table
@@ -33,14 +32,15 @@ def overwrite(state: OwnerState, cell: Cell, now: float) -> int | None:
         limits.default_ttl is not None
         or size > limits.value_bytes
         or (total > limits.total_bytes and size > old.size)
-        or (not cell.direct and depth_of(cell.value) > limits.max_depth)
+        or cell.depth > limits.max_depth
     ):
         return None
     revision = state.latest + 1
     cell.revision = revision
     cell.created = old.created
     cell.updated = now
-    cell.expires = None
+    cell.direct = cell.depth == 0
+    cell.expires = cell.frozen = None
     cell.previous = old
     # ORDER: as in `OwnerState`: what to recover from, then stage, publish, settle.
     state.pending = cell

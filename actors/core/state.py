@@ -239,7 +239,8 @@ A plain tuple, because there is one in every write and a class would cost 0.1 us
 def _absent() -> Cell:
     """Return what precedes the first version of a key."""
     cell = Cell()
-    cell.value, cell.direct, cell.size, cell.revision = None, False, 0, 0
+    cell.value, cell.size, cell.depth, cell.direct = None, 0, 0, False
+    cell.frozen, cell.revision = None, 0
     cell.created = cell.updated = 0.0
     cell.expires, cell.previous = DELETED, None
     return cell

@@ -35,7 +35,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope, StateScope, WorkflowScope
 from stateward.actors.core.state import RETIRED, OwnerState
-from stateward.actors.core.values import JsonValue, unpack
+from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.owner import Owner, OwnerGone, tell
 from stateward.actors.runtime.turns import Forward, TurnActor, TurnRef
 
@@ -201,7 +201,7 @@ class Supervisor(TurnActor):
             _, cells = reader.find_all(state, scope.step_name, keys, self._clock.now())
         except reader.RetiredError:
             return default
-        values = {key: unpack(cell.value) for key, cell in cells.items()}
+        values = {key: cell.thaw() for key, cell in cells.items()}
         if isinstance(message, GetState):
             return values.get(message.key, default)
         return values
