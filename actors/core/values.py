@@ -61,11 +61,7 @@ def pack(value: Any) -> Packing:
     kind = type(value)
     try:
         if kind in _CONTAINERS:
-            # What a flat one holds is seen in one C loop.
-            flat = PLAIN.issuperset(
-                map(type, value.values() if kind is dict else value)
-            )
-            depth = 1 if flat else _depth(value)
+            depth = _small_depth(value, _SMALL_LEVELS) or _depth(value)
             data = dumps(value, None, _STRICT)
             return data, len(data), depth
         if kind in PLAIN or (kind is float and isfinite(value)):
@@ -125,13 +121,8 @@ class _UnfitError(Exception):
     """Something in the value is not JSON; `_explained` finds out where."""
 
 
-def _depth(container: _Container) -> int:
-    """Return how many levels `container` nests; raise `_UnfitError` if not JSON."""
-    return _small_depth(container, _SMALL_LEVELS) or _any_depth(container)
-
-
 def _small_depth(container: _Container, levels: int) -> int:
-    """Return what `_any_depth` does for a small container, 0 for any other.
+    """Return what `_depth` does for a small container, 0 for any other.
 
     Half its time; and within these bounds, 32,768 items at most, no sharing can make
     it slow.
@@ -154,8 +145,8 @@ def _small_depth(container: _Container, levels: int) -> int:
     return deepest + 1
 
 
-def _any_depth(container: _Container) -> int:
-    """Return what `_depth` does, for a container of any size.
+def _depth(container: _Container) -> int:
+    """Return how many levels `container` nests; raise `_UnfitError` if not JSON.
 
     Goes down level by level, and meets a part that is shared once per level with the
     number of times it stands there: the time is bounded by what is in memory, though
