@@ -1,7 +1,7 @@
 """Limits: how much one owner may hold, exact at the boundary."""
 
 from dataclasses import dataclass, field
-from math import inf
+from sys import maxsize
 
 from stateward.actors.core.errors import KeyTooLongError, UsageError
 from stateward.actors.core.scopes import utf8_bytes
@@ -36,9 +36,9 @@ class Limits:
     """Messages that may wait for one owner; at a few us each, some 50 ms of delay."""
     default_ttl: float | None = None
     """Seconds until a key expires that is set without a `ttl`."""
-    value_bytes: float = field(init=False, repr=False, compare=False)
-    """`max_value_bytes` as a number one can compare with; endless for `None`."""
-    total_bytes: float = field(init=False, repr=False, compare=False)
+    value_bytes: int = field(init=False, repr=False, compare=False)
+    """`max_value_bytes` as an integer to compare with, out of reach for `None`."""
+    total_bytes: int = field(init=False, repr=False, compare=False)
     """`max_bytes`, likewise."""
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class Limits:
             ("value_bytes", self.max_value_bytes),
             ("total_bytes", self.max_bytes),
         ):
-            object.__setattr__(self, name, inf if most is None else most)
+            object.__setattr__(self, name, maxsize if most is None else most)
 
     def check_key_bytes(self, text: str) -> None:
         """Raise `KeyTooLongError` if `text` is too long for a key or an id."""
