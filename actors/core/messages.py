@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import ClassVar, NewType, TypeAlias
 
-from stateward.actors.core.errors import UsageError, WrongTypeError
+from stateward.actors.core.errors import (
+    InvalidValueError,
+    UsageError,
+    ValueTooLargeError,
+    WrongTypeError,
+)
 from stateward.actors.core.limits import Limits, check_ttl
 from stateward.actors.core.scopes import OwnerScope, StateScope, check_key
 from stateward.actors.core.values import JsonValue, Packing, pack
@@ -348,7 +353,12 @@ def checked_keys(keys: Iterable[str]) -> tuple[str, ...]:
 def packed_items(
     values: Mapping[str, JsonValue],
 ) -> Iterable[tuple[str, Packing]]:
-    """Yield key and packed value of every item; raise at the first bad one."""
+    """Yield key and packed value of every item; raise at the first bad one, named."""
     for key, value in values.items():
         check_key(key)
-        yield key, pack(value)
+        try:
+            packing = pack(value)
+        except (InvalidValueError, ValueTooLargeError) as error:
+            message = f"{key!r}: {error}"
+            raise type(error)(message, key=key, **error.context) from None
+        yield key, packing
