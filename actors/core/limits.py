@@ -1,13 +1,15 @@
 """Limits: how much one owner may hold, exact at the boundary."""
 
 from dataclasses import dataclass, field
-from sys import maxsize
+from sys import float_info, maxsize
 
 from stateward.actors.core.errors import KeyTooLongError, UsageError
-from stateward.actors.core.scopes import utf8_bytes
+from stateward.actors.core.scopes import shown, utf8_bytes
 
 DEPTH_MAX = 250
 """LIMIT: the codec refuses more than 254 levels; a few are left for wrapping."""
+SECONDS_MAX = float_info.max
+"""LIMIT: an `int` may be above it, and then cannot be added to a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,10 @@ def check_ttl(ttl: object, what: str = "ttl") -> None:
     if ttl is None:
         return
     number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
-    if not number or not 0 < ttl < float("inf"):  # type: ignore[operator]  # a number here
-        raise UsageError(f"{what} is {ttl!r}, not a finite number of seconds > 0")
+    if not number or not 0 < ttl <= SECONDS_MAX:  # type: ignore[operator]  # a number here
+        raise UsageError(f"{what} is {shown(ttl)}, not a finite number of seconds > 0")
 
 
 def _check_count(name: str, value: object) -> None:
     if type(value) is not int or value < 1:
-        raise UsageError(f"{name} is {value!r}, not an integer >= 1")
+        raise UsageError(f"{name} is {shown(value)}, not an integer >= 1")

@@ -164,14 +164,14 @@ def check_id(text: object, what: str) -> None:
     """Raise `InvalidScopeError` unless `text` can name a scope."""
     fault = _fault(text)
     if fault:
-        raise InvalidScopeError(f"{what} {_shown(text)} {fault}", value=_shown(text))
+        raise InvalidScopeError(f"{what} {shown(text)} {fault}", value=shown(text))
 
 
 def check_key(key: object) -> None:
     """Raise `InvalidKeyError` unless `key` can name an entry."""
     fault = _fault(key)
     if fault:
-        raise InvalidKeyError(f"key {_shown(key)} {fault}", key=_shown(key))
+        raise InvalidKeyError(f"key {shown(key)} {fault}", key=shown(key))
 
 
 def utf8_bytes(text: str) -> int:
@@ -196,9 +196,12 @@ def _fault(text: object) -> str | None:
     return None
 
 
-def _shown(text: object) -> str:
-    """Return `repr(text)`, short enough for a message."""
-    shown = repr(text)
-    if len(shown) <= SHOWN_MAX:
-        return shown
-    return f"{shown[: SHOWN_MAX - 20]}... ({len(shown)} characters)"
+def shown(value: object) -> str:
+    """Return `repr(value)`, short enough for a message, whatever `value` is."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a caller's own, or an integer too long to print
+        return f"<{type(value).__name__}>"
+    if len(text) <= SHOWN_MAX:
+        return text
+    return f"{text[: SHOWN_MAX - 20]}... ({len(text)} characters)"

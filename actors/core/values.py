@@ -5,7 +5,7 @@ and UUIDs. What it must not see is found here by looking at types, whole contain
 time, so that a small dictionary costs one C loop and not a Python one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
@@ -18,7 +18,7 @@ from stateward.actors.core.errors import (
     ValueTooLargeError,
 )
 from stateward.actors.core.limits import DEPTH_MAX
-from stateward.actors.core.scopes import SHOWN_MAX
+from stateward.actors.core.scopes import SHOWN_MAX, shown
 
 JsonScalar: TypeAlias = bool | int | float | str | None
 JsonValue: TypeAlias = JsonScalar | list["JsonValue"] | dict[str, "JsonValue"]
@@ -66,7 +66,7 @@ def pack(value: Any) -> Packing:
             return data, len(data), depth
         if kind in PLAIN or (kind is float and isfinite(value)):
             return value, len(dumps(value)), 0
-    except (TypeError, _UnfitError) as error:
+    except (TypeError, RuntimeError, _UnfitError) as error:
         raise _explained(value, str(error)) from None
     raise _explained(value, f"{kind.__name__} is not JSON")
 
@@ -180,28 +180,34 @@ def _depth(container: _Container) -> int:
 def _explained(value: object, reason: str) -> InvalidValueError | ValueTooLargeError:
     """Return the error for `value`, naming the first place that cannot be stored."""
     try:
-        _inspect(value, "value", {})
+        _inspect(value, "value", 0, {})
     except (InvalidValueError, ValueTooLargeError) as error:
         return error
+    except RuntimeError as error:
+        reason = str(error)
     # RACE: another thread changed the value between the refusal and this look.
     return InvalidValueError(f"value cannot be stored: {reason}", place="value")
 
 
-def _inspect(value: object, place: str, levels: dict[int, int]) -> int:
-    """Raise at the first part of `value` that is not JSON; return its nodes.
+_UNDER_WAY: Final = (0, 0)
 
-    `levels` holds the containers on the way down; those measured have their nodes.
+
+def _inspect(
+    value: object, place: str, level: int, met: dict[int, tuple[int, int]]
+) -> tuple[int, int]:
+    """Raise at the first part of `value` that is not JSON; return its nodes and depth.
+
+    `met` holds both for the containers looked at before, `_UNDER_WAY` on the way down.
     """
     kind = type(value)
-    if kind not in _CONTAINERS:
+    if kind is not dict and kind is not list:
         _inspect_scalar(value, place)
-        return 1
-    known = levels.get(id(value))
-    if known == 0:
+        return 1, 0
+    known = met.get(id(value))
+    if known == _UNDER_WAY:
         raise InvalidValueError(f"{_short(place)} contains itself", place=place)
-    if known is not None:
+    if known is not None and level + known[1] <= DEPTH_MAX:
         return known
-    level = sum(nodes == 0 for nodes in levels.values())
     if level >= DEPTH_MAX:
         raise DepthError(
             f"{_short(place)} nests more than {DEPTH_MAX} levels",
@@ -210,21 +216,12 @@ def _inspect(value: object, place: str, levels: dict[int, int]) -> int:
             allowance=DEPTH_MAX,
             actual=DEPTH_MAX + 1,
         )
-    levels[id(value)] = 0
-    nodes = 1
-    if kind is dict:
-        for key, item in cast("dict[object, object]", value).items():
-            if type(key) is not str:
-                raise InvalidValueError(
-                    f"{_short(place)} has the key {key!r} of type "
-                    f"{type(key).__name__}, not str",
-                    place=place,
-                )
-            _inspect_scalar(key, f"{place} key {key!r}")
-            nodes += _inspect(item, f"{place}[{key!r}]", levels)
-    else:
-        for index, item in enumerate(cast("list[object]", value)):
-            nodes += _inspect(item, f"{place}[{index}]", levels)
+    met[id(value)] = _UNDER_WAY
+    nodes, depth = 1, 0
+    for inside, item in _parts(value, place):
+        more, deeper = _inspect(item, inside, level + 1, met)
+        nodes += more
+        depth = max(depth, deeper)
     if nodes > NODES_MAX:
         raise ValueTooLargeError(
             f"{_short(place)} holds {nodes} values, at most {NODES_MAX}",
@@ -233,8 +230,25 @@ def _inspect(value: object, place: str, levels: dict[int, int]) -> int:
             allowance=NODES_MAX,
             actual=nodes,
         )
-    levels[id(value)] = nodes
-    return nodes
+    met[id(value)] = nodes, depth + 1
+    return nodes, depth + 1
+
+
+def _parts(container: object, place: str) -> Iterator[tuple[str, object]]:
+    """Yield the place and the value of each part; raise at a name that is not JSON."""
+    if type(container) is list:
+        for index, item in enumerate(container):
+            yield f"{place}[{index}]", item
+        return
+    for key, item in cast("dict[object, object]", container).items():
+        if type(key) is not str:
+            raise InvalidValueError(
+                f"{_short(place)} has the key {shown(key)} of type "
+                f"{type(key).__name__}, not str",
+                place=place,
+            )
+        _inspect_scalar(key, f"{place} key {key!r}")
+        yield f"{place}[{key!r}]", item
 
 
 def _inspect_scalar(value: object, place: str) -> None:
@@ -253,7 +267,7 @@ def _inspect_scalar(value: object, place: str) -> None:
             cast("str", value).encode()
         except UnicodeEncodeError as error:
             fault = f"has a lone surrogate at index {error.start}"
-    elif kind not in PLAIN:
+    elif value is not None and kind is not bool:
         fault = f"is of type {kind.__name__}, which is not JSON"
     if fault:
         raise InvalidValueError(f"{_short(place)} {fault}", place=place)

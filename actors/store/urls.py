@@ -8,6 +8,8 @@ SCHEMES = ("memory",)
 
 def check_url(url: str) -> None:
     """Raise `InvalidStoreError` unless `url` names a store this version serves."""
+    if not isinstance(url, str):
+        raise InvalidStoreError(f"{url!r} is not a URL but a {type(url).__name__}")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in SCHEMES:
         raise InvalidStoreError(
