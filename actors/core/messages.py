@@ -16,7 +16,7 @@ from stateward.actors.core.errors import (
     WrongTypeError,
 )
 from stateward.actors.core.limits import Limits, check_ttl
-from stateward.actors.core.scopes import OwnerScope, StateScope, check_key
+from stateward.actors.core.scopes import OwnerScope, StateScope, check_key, shown
 from stateward.actors.core.values import JsonValue, Packing, pack
 
 Revision = NewType("Revision", int)
@@ -196,10 +196,11 @@ class IncrementState(Message):
         if type(key) is not str:
             check_key(key)
         for name, number in (("by", by), ("initial", initial)):
-            if type(number) is not int:
-                if type(number) is not float:
-                    raise WrongTypeError(f"{name} is {number!r}, not an int or a float")
-                pack(number)
+            if type(number) is not int and type(number) is not float:
+                raise WrongTypeError(
+                    f"{name} is {shown(number)}, not an int or a float"
+                )
+            pack(number)
         self.scope = scope
         self.key = key
         self.by = by
@@ -250,7 +251,7 @@ class ModifyState(Message):
         """Say what to call, and with what if the key is absent."""
         check_key(key)
         if not callable(function):
-            raise UsageError(f"{function!r} cannot be called")
+            raise UsageError(f"{shown(function)} cannot be called")
         self.scope = scope
         self.key = key
         self.function = function
@@ -337,17 +338,19 @@ class Release(Message):
 def check_expected(expected: object) -> None:
     """Raise `UsageError` unless `expected` can be a revision."""
     if type(expected) is not int or expected < 0:
-        raise UsageError(f"expected is {expected!r}, not a revision (an integer >= 0)")
+        raise UsageError(
+            f"expected is {shown(expected)}, not a revision (an integer >= 0)"
+        )
 
 
 def checked_keys(keys: Iterable[str]) -> tuple[str, ...]:
     """Return `keys`, each once, in their order; raise if one cannot be a key."""
     if isinstance(keys, str):
         raise UsageError(f"keys is the string {keys[:40]!r}, not a collection of keys")
-    once = dict.fromkeys(keys)
-    for key in once:
+    keys = tuple(keys)
+    for key in keys:
         check_key(key)
-    return tuple(once)
+    return tuple(dict.fromkeys(keys))
 
 
 def packed_items(
