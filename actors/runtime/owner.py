@@ -15,7 +15,6 @@ from weakref import ref
 
 import pykka
 
-from stateward.actors.core.cells import Cell
 from stateward.actors.core.decider import DECISIONS, expiry_of, replace
 from stateward.actors.core.draft import Decision
 from stateward.actors.core.errors import OwnerFailedError, StateError, UnavailableError
@@ -27,12 +26,12 @@ from stateward.actors.core.messages import (
     Passivate,
     SetLimits,
 )
-from stateward.actors.core.overwrite import overwrite
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.guard import busy
+from stateward.actors.runtime.overwrite import Overwriter
 from stateward.actors.runtime.turns import TurnActor, TurnRef
 
 logger: Final = logging.getLogger("stateward.owner")
@@ -58,7 +57,7 @@ class CloseOwner:
     __slots__ = ()
 
 
-class Owner(TurnActor):
+class Owner(Overwriter):
     """Single writer of one `OwnerState`."""
 
     registered = False  # The supervisor knows its owners; Pykka's registry is slow.
@@ -77,31 +76,21 @@ class Owner(TurnActor):
         self.actor_inbox.successor = supervisor
         self.state = state
         self._clock = clock
-        self._now = clock.now
+        self.now = clock.now
         self._supervisor = supervisor
         self._excused: Exception | None = None
         """What a sender's own function raised: not a bug of ours."""
 
-    def take_turn(self, message: Any) -> Any:
-        """Carry out one command and return its reply."""
-        state = self.state
-        now = self._now()
-        if type(message) is Cell and state.pending is None and now < state.next_expiry:
-            state.used = now
-            return overwrite(state, message, now)
-        return self._serve(message, now)
-
-    def _serve(self, message: Any, now: float) -> Any:
+    def serve(self, message: Any) -> Any:
         """Carry out any command, and contain whatever goes wrong."""
         state = self.state
         before = state.revision
         try:
             if state.pending is not None:
                 state.recover()
+            now = self.now()
             if state.next_expiry <= now:
                 self._sweep(now)
-            if type(message) is Cell:
-                return overwrite(state, message, now)
             decide = DECISIONS.get(type(message))
             if decide is None:
                 return self._take_other(message, now)
@@ -150,7 +139,7 @@ class Owner(TurnActor):
                 self.state.retire()
                 return self._stop()
             case _:
-                return super().take_turn(message)
+                return TurnActor.take_turn(self, message)
 
     def _modify(self, command: ModifyState, now: float) -> Any:
         cell = self.state.table(command.scope.step_name).get(command.key)

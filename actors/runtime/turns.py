@@ -105,10 +105,12 @@ class TurnRef(pykka.ActorRef[A]):
         inbox = self.actor_inbox
         if busy:
             _check_may_ask(inbox)
+        # Calls of locals: on an attribute each would cost 0.05 us more.
+        acquire, release = inbox.acquire, inbox.release
         mine = True
         try:
             try:
-                if not inbox.acquire(False):
+                if not acquire(False):
                     mine = False
                 elif (actor := inbox.actor) is not None and not inbox.mail:
                     if inbox.running:
@@ -122,7 +124,7 @@ class TurnRef(pykka.ActorRef[A]):
                 # Nothing may come before this call: see the rules of the module.
                 if mine:
                     try:
-                        inbox.release()
+                        release()
                     except RuntimeError:
                         pass  # RACE: interrupted before it was known not to be ours.
         finally:
