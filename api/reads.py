@@ -117,7 +117,7 @@ class ReadableState(Mapping[str, JsonValue]):
     def entry(self, key: str) -> Entry | None:
         """Return the value of `key` with all that is known of it; `None` if absent."""
         found = self._find(key)
-        return None if found is None else entry_of(found)
+        return None if found is None else entry_of(found, self._manager.engine.clock)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, JsonValue]:
         """Return private copies of the values of those `keys` that are there.

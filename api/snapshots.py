@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.messages import Revision
+from stateward.actors.core.ports import Clock
 from stateward.actors.core.values import FrozenJson, JsonValue
 
 
@@ -76,12 +77,12 @@ class Entry:
     """Seconds since the epoch when the key goes; `None` for never."""
 
 
-def entry_of(cell: Cell) -> Entry:
+def entry_of(cell: Cell, clock: Clock) -> Entry:
     """Return what a reader may know of `cell`."""
     return Entry(
         value=cell.view(),
         revision=Revision(cell.revision),
-        created=cell.created,
-        updated=cell.updated,
-        expires=cell.expires,
+        created=clock.epoch(cell.created),
+        updated=clock.epoch(cell.updated),
+        expires=None if cell.expires is None else clock.epoch(cell.expires),
     )

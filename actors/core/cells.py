@@ -53,11 +53,11 @@ class Cell:
     revision: int
     """Of the owner, counting the command that wrote this."""
     created: float
-    """Seconds since the epoch when the key came into being."""
+    """Seconds of the owner's clock when the key came into being."""
     updated: float
-    """Seconds since the epoch when this version was written."""
+    """Seconds of the owner's clock when this version was written."""
     expires: float | None
-    """Seconds since the epoch; `None` for never, `DELETED` for a deletion."""
+    """Seconds of the owner's clock; `None` for never, `DELETED` for a deletion."""
     previous: "Cell | None"
     """The version this one replaces, until the command is settled."""
 
@@ -95,4 +95,4 @@ class Table(dict[str, Cell]):
         self.step_name = step_name
         """`None` for the owner's own scope."""
         self.revision = 0
-        """Of the last command that changed this scope."""
+        """Of the last command that changed this scope, published or not."""

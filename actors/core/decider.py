@@ -49,7 +49,7 @@ def decide(state: OwnerState, command: Message, now: float) -> Decision:
     Args:
         state: The newest state, with nothing expired in it.
         command: Any command that needs no code of the sender to decide.
-        now: Seconds since the epoch.
+        now: Seconds of the owner's clock.
     """
     return DECISIONS[type(command)](state, command, now)
 

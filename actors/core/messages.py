@@ -323,7 +323,7 @@ class Passivate(Message):
 
         Args:
             scope: Whose owner.
-            idle_since: Seconds since the epoch; an owner used later stays.
+            idle_since: Seconds of the owner's clock; an owner used later stays.
         """
         self.scope = scope
         self.idle_since = idle_since

@@ -13,7 +13,11 @@ class Clock(Protocol):
     """What time it is, and a call when it is later."""
 
     def now(self) -> float:
-        """Return seconds since the epoch; never less than it returned before."""
+        """Return seconds since any fixed moment; never less than it returned before."""
+        ...
+
+    def epoch(self, moment: float) -> float:
+        """Return `moment`, something `now` returned, in seconds since the epoch."""
         ...
 
     def call_at(self, when: float, task: Callable[[], None]) -> None:

@@ -63,7 +63,7 @@ class OwnerState:
             scope: The owner's own scope; steps live beside it.
             limits: What it may hold.
             floor: Revision to go on from, so that none is ever used twice.
-            now: Seconds since the epoch.
+            now: Seconds of the owner's clock.
         """
         self.scope = scope
         self.limits = limits
@@ -82,11 +82,11 @@ class OwnerState:
         self.size = 0
         """UTF-8 bytes of all keys and encoded bytes of all values."""
         self.next_expiry = inf
-        """Seconds since the epoch; nothing expires before."""
+        """Seconds of the owner's clock; nothing expires before."""
         self.alarm = inf
-        """Seconds since the epoch; when somebody will come to sweep."""
+        """Seconds of the owner's clock; when somebody will come to sweep."""
         self.used = now
-        """Seconds since the epoch of the last command."""
+        """Seconds of the owner's clock of the last command."""
         self.pending: Event | Cell | None = None
         """The command under way; a cell alone if it is an `overwrite`."""
         self._expiries: list[tuple[float, str, str]] | None = None
@@ -125,6 +125,8 @@ class OwnerState:
             self.steps.update(opened)
         for cell in changes:
             table, key = cell.table, cell.key
+            # ORDER: a transaction that scanned the table must not miss the change.
+            table.revision = revision
             cell.previous = table.get(key, ABSENT)
             if cell.expires is not None and cell.expires != DELETED:
                 # ORDER: the bound falls before anybody can see the cell.
@@ -137,7 +139,6 @@ class OwnerState:
         revision, changes, self.keys, self.size, _ = event
         for cell in changes:
             table = cell.table
-            table.revision = revision
             if cell.expires == DELETED and table.get(cell.key) is cell:
                 del table[cell.key]
                 if not table and table.step_name is not None:

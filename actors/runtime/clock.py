@@ -4,9 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from heapq import heappop, heappush
-from itertools import count, repeat
-from operator import add
+from itertools import count
 from typing import Final
 
 logger: Final = logging.getLogger("stateward.clock")
@@ -26,17 +26,18 @@ class SystemClock:
 
     def __init__(self) -> None:
         """Take the time."""
-        offset = time.time() - time.clock_gettime(_TICKS)
-        # `now` is `clock_gettime(_TICKS) + offset`, called in every write: as a chain
-        # of iterators it costs 0.1 us, as a function twice that.
-        self.now: Callable[[], float] = map(
-            add, repeat(offset), map(time.clock_gettime, repeat(_TICKS))
-        ).__next__
+        self.now: Callable[[], float] = partial(time.clock_gettime, _TICKS)
+        """Called in every write; in C it costs a third of a method."""
+        self._offset = time.time() - self.now()
         self._tasks: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
+
+    def epoch(self, moment: float) -> float:
+        """Return `moment`, something `now` returned, in seconds since the epoch."""
+        return moment + self._offset
 
     def call_at(self, when: float, task: Callable[[], None]) -> None:
         """Run `task` once `now()` has reached `when`; nothing after `close`."""

@@ -22,7 +22,7 @@ class Overwriter(TurnActor):
 
     state: OwnerState
     now: Callable[[], float]
-    """What time it is, in seconds since the epoch."""
+    """What time it is, in seconds of the owner's clock."""
 
     def serve(self, message: Any) -> Any:
         """Carry out any other command and return its reply."""
@@ -66,11 +66,10 @@ class Overwriter(TurnActor):
         cell.previous = old
         # ORDER: as in `OwnerState`: what to recover from, then stage, publish, settle.
         state.pending = cell
-        state.latest = revision
+        state.latest = table.revision = revision
         table[key] = cell
         state.revision = revision
         cell.previous = None
-        table.revision = revision
         state.size = total
         state.settled = revision
         state.pending = None

@@ -36,6 +36,10 @@ class SimulatedClock:
         """Return seconds since the epoch."""
         return self._now
 
+    def epoch(self, moment: float) -> float:
+        """Return `moment`: this clock counts from the epoch."""
+        return moment
+
     def call_at(self, when: float, task: Callable[[], None]) -> None:
         """Run `task` when the clock is advanced to `when`."""
         with self._lock:
