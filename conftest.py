@@ -24,6 +24,7 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 ROOT: Final = Path(__file__).resolve().parent
 THREAD_PREFIX: Final = "stateward-"
+SHARED_PREFIX: Final = "stateward-shared-"  # of actors without a manager; they stay
 JOIN_SECONDS: Final = 5.0  # LIMIT: how long all threads of one test have to end
 
 hypothesis.settings.register_profile("dev", max_examples=30, deadline=None)
@@ -90,7 +91,9 @@ def all_threads_ended() -> Iterator[None]:
     started = [
         thread
         for thread in threading.enumerate()
-        if thread.name.startswith(THREAD_PREFIX) and thread not in before
+        if thread.name.startswith(THREAD_PREFIX)
+        and not thread.name.startswith(SHARED_PREFIX)
+        and thread not in before
     ]
     for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -151,7 +151,7 @@ class AsyncScopedState(ReadableState):
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any
+    async def _ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
         return await self._manager.engine.ask_soon(self._owner, message)
 
 

@@ -276,7 +276,7 @@ class TurnActor(pykka.Actor):
         return cast("TurnRef[Self]", actor.actor_ref)
 
     @staticmethod
-    def _create_actor_inbox() -> TurnInbox:  # type: ignore[override]  # likewise
+    def _create_actor_inbox() -> TurnInbox:  # type: ignore[override]  # takes ours
         return TurnInbox()
 
     @staticmethod
