@@ -53,7 +53,7 @@ def find_all(
     while True:
         # ORDER: `settled` first. While it stays, no predecessor that `revision` needs
         # is forgotten and no deleted cell leaves its table.
-        settled, revision = state.settled, state.revision
+        settled, undone, revision = state.settled, state.undone, state.revision
         if revision == RETIRED:
             raise RetiredError
         table = state.table(step_name)
@@ -66,7 +66,8 @@ def find_all(
         alive: dict[str, Cell] | None = cells
         if not quiet:
             alive = _as_of(cells, revision, now)
-        if alive is not None and state.settled == settled:
+        same = state.settled == settled and state.undone == undone
+        if alive is not None and same:
             return revision, alive
 
 
@@ -76,12 +77,12 @@ def count(state: OwnerState, step_name: str | None, now: float) -> int:
     Raises:
         RetiredError: The state was retired before the answer was known.
     """
-    settled, revision = state.settled, state.revision
+    settled, undone, revision = state.settled, state.undone, state.revision
     if revision == RETIRED:
         raise RetiredError
     size = len(state.table(step_name))
     quiet = settled == revision == state.latest and state.next_expiry > now
-    if quiet and state.settled == settled:
+    if quiet and state.settled == settled and state.undone == undone:
         return size
     return len(find_all(state, step_name, None, now)[1])
 

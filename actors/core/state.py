@@ -51,6 +51,7 @@ class OwnerState:
         "settled",
         "size",
         "steps",
+        "undone",
         "used",
     )
 
@@ -89,6 +90,8 @@ class OwnerState:
         """Seconds of the owner's clock of the last command."""
         self.pending: Event | Cell | None = None
         """The command under way; a cell alone if it is an `overwrite`."""
+        self.undone = 0
+        """How many commands were taken back after they were staged."""
         self._expiries: list[tuple[float, str, str]] | None = None
         self._expiries_max = _HEAP_SLACK
 
@@ -169,11 +172,14 @@ class OwnerState:
             # RACE: a reader may hold the cell; its revision will be given out again.
             cell.revision = NEVER
             table, key = cell.table, cell.key
+            table.revision = self.revision
             if table.get(key) is cell:
                 if cell.previous is None or cell.previous is ABSENT:
                     del table[key]
                 else:
                     table[key] = cell.previous
+        # ORDER: before `latest`, or who copied the cells meanwhile would not notice.
+        self.undone += 1
         self.latest = self.revision
         self.pending = None
 
@@ -220,7 +226,10 @@ class OwnerState:
 
     def _is_current(self, expires: float, step_name: str, key: str) -> bool:
         cell = self.table(step_name or None).get(key)
-        return cell is not None and cell.expires == expires
+        # The predecessor of a version that is only staged may have to come back.
+        while cell is not None and cell.expires != expires:
+            cell = cell.previous
+        return cell is not None
 
     def _close(self, table: Table) -> None:
         """Drop the table of a step that holds nothing any more."""

@@ -135,6 +135,11 @@ class TurnInbox:
         """Return whether nothing waits."""
         return not self.mail
 
+    def is_busy(self) -> bool:
+        """Return whether something waits, or is being handled."""
+        # ORDER: what waits first; a message leaves the mail within a turn.
+        return bool(self.mail) or self.running
+
     def close(self) -> None:
         """In a turn: handle nothing any more, and let the actor go."""
         # ORDER: closed first; who sees no actor must see why.

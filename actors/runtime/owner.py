@@ -22,11 +22,15 @@ from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import (
     DropState,
     ExpireState,
+    GetManyState,
+    GetSnapshot,
+    GetState,
     ModifyState,
     Passivate,
     SetLimits,
 )
 from stateward.actors.core.ports import Clock, Dispatcher
+from stateward.actors.core.queries import answer
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import unpack
@@ -124,6 +128,8 @@ class Owner(Overwriter):
         match message:
             case ModifyState():
                 return self._modify(message, now)
+            case GetState() | GetManyState() | GetSnapshot():
+                return answer(self.state, message, now)
             case DropState():
                 return self._drop()
             case SetLimits():

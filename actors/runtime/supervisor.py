@@ -13,7 +13,7 @@ from sys import maxsize
 from typing import Any, Final, cast
 from weakref import ref
 
-from stateward.actors.core import faults, reader
+from stateward.actors.core import faults
 from stateward.actors.core.errors import (
     ClosedError,
     MailboxFullError,
@@ -33,9 +33,9 @@ from stateward.actors.core.messages import (
     SetLimits,
 )
 from stateward.actors.core.ports import Clock, Dispatcher
-from stateward.actors.core.scopes import OwnerScope, StateScope, WorkflowScope
+from stateward.actors.core.queries import Query, answer
+from stateward.actors.core.scopes import OwnerScope, WorkflowScope
 from stateward.actors.core.state import RETIRED, OwnerState
-from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.owner import Owner, OwnerGone, tell
 from stateward.actors.runtime.turns import Forward, TurnActor, TurnRef
 
@@ -185,26 +185,13 @@ class Supervisor(TurnActor):
             limits.check_key_bytes(_id_of(scope))
         return OwnerState(scope, limits, self._floor, self._clock.now())
 
-    def _read(self, message: GetState | GetManyState | GetSnapshot) -> JsonValue:
-        """Answer a query from the snapshot."""
-        default = message.default if isinstance(message, GetState) else {}
-        keys: tuple[str, ...] | None = None
-        if isinstance(message, GetState):
-            keys = (message.key,)
-        elif isinstance(message, GetManyState):
-            keys = message.keys
-        scope: StateScope = message.scope
-        state = self._directory.state(scope.owner)
-        if state is None:
-            return default
-        try:
-            _, cells = reader.find_all(state, scope.step_name, keys, self._clock.now())
-        except reader.RetiredError:
-            return default
-        values = {key: cell.thaw() for key, cell in cells.items()}
-        if isinstance(message, GetState):
-            return values.get(message.key, default)
-        return values
+    def _read(self, query: Query) -> Any:
+        """Answer a query, after what was sent to the scope before it."""
+        scope = query.scope.owner
+        active = self._directory.owners.get(scope)
+        if active is not None and active.actor_inbox.is_busy():
+            return Forward(active, query)
+        return answer(self._directory.state(scope), query, self._clock.now())
 
     def _forward_if_known(self, message: Message) -> Any:
         """Pass on what is of no concern to an owner that holds nothing."""
