@@ -1,6 +1,5 @@
 """The engine: supervisor, workers and clock of one manager, as one thing."""
 
-import asyncio
 import logging
 import threading
 from typing import Any, Final
@@ -131,6 +130,8 @@ class Engine:
 
     async def _await(self, ref: TurnRef[Any], message: object) -> Any:
         """Queue `message` and await the reply."""
+        import asyncio  # See `future`.
+
         future = ref.post(message, self.ask_timeout)
         limit = asyncio.timeout(self.ask_timeout)
         try:

@@ -1,12 +1,14 @@
 """`TurnFuture`: a Pykka future that can be awaited without blocking the event loop."""
 
-import asyncio
 from collections.abc import Callable, Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
 from stateward.actors.runtime.guard import busy, check_may_wait
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -66,6 +68,8 @@ class TurnFuture(pykka.ThreadingFuture[T]):
 
     def __await__(self) -> Generator[Any, None, T]:
         """Wait for the reply on the running loop."""
+        import asyncio  # It takes a fifth of `import stateward`; not all await.
+
         loop = asyncio.get_running_loop()
         if self._get_hook is not None:
             # Made by `map`, `join` and their like, which can only be waited for.
