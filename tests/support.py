@@ -1,0 +1,63 @@
+"""What many tests look at: that a refused call left everything as it was."""
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar
+
+import pytest
+
+from stateward import Entry, ScopedState, StateError, Stats
+
+T = TypeVar("T")
+E = TypeVar("E", bound=StateError)
+
+
+@contextmanager
+def refused(
+    kind: type[E], *states: ScopedState, **context: object
+) -> Iterator[pytest.ExceptionInfo[E]]:
+    """Check that the block raises `kind`, and that it had no effect at all.
+
+    Args:
+        kind: The very class, not one of its parents.
+        *states: What must not change; their managers' accounting must not either.
+        **context: What the error has to say to a program.
+    """
+    before = picture(*states)
+    with pytest.raises(kind) as caught:
+        yield caught
+    assert type(caught.value) is kind
+    assert caught.value.effect == "none"
+    assert str(caught.value)
+    assert caught.value.context.items() >= context.items()
+    assert picture(*states) == before
+
+
+@contextmanager
+def unchanged(*states: ScopedState) -> Iterator[None]:
+    """Check that the block changes neither contents nor accounting."""
+    before = picture(*states)
+    yield
+    assert picture(*states) == before
+
+
+def picture(
+    *states: ScopedState,
+) -> list[tuple[int, Mapping[str, Entry | None], Stats]]:
+    """Return all there is to know of `states`: entries, revisions and accounting."""
+    return [
+        (
+            state.revision,
+            {key: state.entry(key) for key in state},
+            replace(state.manager.stats(), owners=0, activations=0, passivations=0),
+        )
+        for state in states
+    ]
+
+
+def repickled(value: T) -> T:
+    """Return `value` as another process would get it."""
+    copy: T = pickle.loads(pickle.dumps(value))  # noqa: S301  # pickled right here
+    return copy
