@@ -167,6 +167,7 @@ class Engine:
         """
         if self.forked:
             self.directory.closed = True
+            self._retire()
             return
         with self._closing:
             if self._closed:
@@ -181,14 +182,18 @@ class Engine:
                     owner.ask(CloseOwner(), timeout=self.ask_timeout)
                 except pykka.ActorDeadError:
                     continue  # It ended by itself.
-            for state in list(self.directory.states.values()):
-                state.retire()
+            self._retire()
             self.supervisor.stop()
             if self._own_pool is not None:
                 self._own_pool.close()
             if self._own_clock is not None:
                 self._own_clock.close()
             self._closed = True
+
+    def _retire(self) -> None:
+        """Have no state serve readers any more."""
+        for state in list(self.directory.states.values()):
+            state.retire()
 
     def abandon(self) -> None:
         """End every thread without waiting; for an engine nobody can reach any more."""

@@ -165,7 +165,7 @@ class TurnRef(pykka.ActorRef[A]):
             envelope = Envelope(message, future, deadline)
             future.withdraw = envelope.claim
             self.actor_inbox.put(envelope)
-        except (StoppedError, MailboxFullError):
+        except (StoppedError, MailboxFullError, ForkedError):
             future.set_exception(exc_info())
         return future
 
@@ -197,6 +197,8 @@ class TurnRef(pykka.ActorRef[A]):
             ) from None
 
     def _check_alive(self) -> None:
+        if busy:
+            _check_not_forked(self.actor_inbox)
         if self.actor_inbox.closed:
             raise StoppedError(f"{self} has stopped")
 
@@ -348,6 +350,11 @@ class TurnActor(pykka.Actor):
 def _check_may_ask(inbox: TurnInbox) -> None:
     """Raise if this thread is inside a turn, or came over a fork without the actor."""
     check_may_wait()
+    _check_not_forked(inbox)
+
+
+def _check_not_forked(inbox: TurnInbox) -> None:
+    """Raise if this process came over a fork without the actor's workers."""
     if FORKED in busy and getattr(inbox.dispatcher, "forked", False):
         raise ForkedError(
             "this manager stayed in the parent process; make a new one in the child"
