@@ -142,8 +142,9 @@ class OwnerState:
         revision, changes, self.keys, self.size, _ = event
         for cell in changes:
             table = cell.table
-            if cell.expires == DELETED and table.get(cell.key) is cell:
-                del table[cell.key]
+            if cell.expires == DELETED:
+                if table.get(cell.key) is cell:
+                    del table[cell.key]
                 if not table and table.step_name is not None:
                     self._close(table)
             cell.previous = None
