@@ -1,7 +1,9 @@
 from stateward import GlobalScope, Limits
 from stateward.actors.core import reader
 from stateward.actors.core.cells import DELETED, NEVER, Cell, Table
+from stateward.actors.core.messages import SetState, UpdateState
 from stateward.actors.core.state import OwnerState
+from tests.actors.core.ledger import SCOPE, do, new_state
 
 
 def test_table_is_untouched_when_made() -> None:
@@ -29,6 +31,26 @@ def test_never_is_above_every_revision() -> None:
     taken_back.previous = before
     state.own["k"] = taken_back
     assert reader.find(state, None, "k", 0.0) is before
+
+
+def test_view_is_read_only_and_made_once() -> None:
+    """All who look at a container share one frozen form; a scalar is itself."""
+    state = new_state()
+    do(state, UpdateState(SCOPE, {"list": [{"a": []}], "text": "a"}))
+    shared = state.own["list"].view()
+    assert shared == ({"a": ()},)
+    assert state.own["list"].view() is shared
+    assert state.own["text"].view() is state.own["text"].value
+
+
+def test_thaw_gives_a_private_copy() -> None:
+    """What one reader does to a value is seen by no other."""
+    state = new_state()
+    do(state, SetState(SCOPE, "list", [[1]]))
+    mine = state.own["list"].thaw()
+    assert isinstance(mine, list)
+    mine.append(2)
+    assert state.own["list"].thaw() == [[1]]
 
 
 def cell_of(state: OwnerState, revision: int, expires: float | None) -> Cell:

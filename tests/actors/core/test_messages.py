@@ -232,6 +232,13 @@ def test_only_modify_runs_code_of_the_sender() -> None:
     assert {kind for kind in kinds if kind.runs_foreign_code} == {ModifyState}
 
 
+@pytest.mark.parametrize("limits", [1, {"max_keys": 1}, Limits])
+def test_limits_are_refused_when_they_are_none(limits: Any) -> None:
+    """What is no `Limits` does not reach an owner."""
+    with pytest.raises(UsageError, match=r"^limits is .*, not Limits or None$"):
+        SetLimits(SCOPE, limits)
+
+
 def test_administrative_messages_carry_what_they_say() -> None:
     """Limits, idle times and addresses arrive as they were given."""
     limits = Limits(max_keys=1)

@@ -4,6 +4,7 @@ import pytest
 
 from stateward import StepScope
 from stateward.actors.core import faults, reader
+from stateward.actors.core.cells import Cell
 from stateward.actors.core.decider import decide, expiry_of
 from stateward.actors.core.messages import (
     CommitTransaction,
@@ -136,6 +137,30 @@ def test_recover_finishes_a_half_settled_command(state: OwnerState) -> None:
     assert everything(state) == AFTER
 
 
+def test_recover_forgets_a_step_whose_last_key_just_went(state: OwnerState) -> None:
+    """A step is closed even if the interrupt came between its last key and that."""
+    event = event_of(state, DeleteState(StepScope("w", "last"), "d"))
+    state.stage(event)
+    state.revision = event[0]
+    del state.table("last")["d"]
+    state.recover()
+    audit(state)
+    assert state.table("last") is NOWHERE
+
+
+def test_recover_counts_anew_after_an_overwrite_broken_off(state: OwnerState) -> None:
+    """An overwrite leaves only its cell to go by; the sizes are found all the same."""
+    for published in (False, True):
+        cell = overwriting(state, "a", "longer")
+        state.pending, state.latest, state.own["a"] = cell, cell.revision, cell
+        state.own.revision = cell.revision
+        if published:
+            state.revision = cell.revision
+        state.recover()
+        audit(state)
+        assert contents(state)["a"] == ("longer" if published else 1)
+
+
 def test_recover_has_no_effect_between_commands(state: OwnerState) -> None:
     """Where nothing was interrupted there is nothing to mend."""
     state.recover()
@@ -243,6 +268,13 @@ def event_of(state: OwnerState, command: Message) -> Event:
     event, _ = decide(state, command, 0.0)
     assert event is not None
     return event
+
+
+def overwriting(state: OwnerState, key: str, value: str) -> Cell:
+    """Return the cell of an overwrite that has just begun."""
+    (cell,) = event_of(state, SetState(SCOPE, key, value))[1]
+    cell.previous = state.own[key]
+    return cell
 
 
 def counts(state: OwnerState) -> dict[str | None, int]:
