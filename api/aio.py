@@ -211,8 +211,8 @@ class AsyncTransaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Commit, or discard if the block raised."""
-        if kind is None:
+        """Commit, or discard if the block raised; no effect if it has ended itself."""
+        if kind is None and not self._transaction.over:
             await self._transaction.commit_soon()
         else:
             self._transaction.discard()

@@ -23,7 +23,12 @@ from stateward.actors.core.errors import (
     WrongTypeError,
 )
 from stateward.actors.core.limits import check_ttl
-from stateward.actors.core.messages import CommitTransaction, Revision
+from stateward.actors.core.messages import (
+    KEPT,
+    CommitTransaction,
+    Revision,
+    check_number,
+)
 from stateward.actors.core.scopes import (
     StateScope,
     StepScope,
@@ -129,6 +134,8 @@ class TransactionScope(MutableMapping[str, JsonValue]):
 
     def increment(self, key: str, by: float = 1, *, initial: float = 0) -> float:
         """Add `by` to the number under `key`, and return the sum."""
+        check_number(by, "by")
+        check_number(initial, "initial")
         number = self.get(key, initial)
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise WrongTypeError(f"{key!r} holds no number", key=key)
@@ -183,6 +190,11 @@ class Transaction(TransactionScope):
         """Of the owner once this is committed; `None` before."""
         return self._log.revision
 
+    @property
+    def over(self) -> bool:
+        """Whether this has ended: committed, refused or discarded."""
+        return self._log.over
+
     def step(self, name: str) -> TransactionScope:
         """Return the view of a step of the same workflow."""
         return TransactionScope(self._log, StepScope(self._workflow_id(), name))
@@ -213,8 +225,9 @@ class Transaction(TransactionScope):
         return self._log.done(await engine.ask_soon(owner, message))
 
     def discard(self) -> None:
-        """End without having written anything."""
-        self._log.finish()
+        """End without writing anything; no effect on one that is over."""
+        if not self.over:
+            self._log.finish()
 
     def __enter__(self) -> Self:
         """Begin the block that ends with `commit`."""
@@ -226,8 +239,8 @@ class Transaction(TransactionScope):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Commit, or discard if the block raised."""
-        if kind is None:
+        """Commit, or discard if the block raised; no effect if it has ended itself."""
+        if kind is None and not self.over:
             self.commit()
         else:
             self.discard()
@@ -246,25 +259,22 @@ class _Log:
         self._reads: dict[_Place, int] = {}
         self._scans: dict[str | None, int] = {}
         self._writes: dict[_Place, _Write] = {}
-        self._over = False
+        self.over = False
 
     def writes(self) -> dict[_Place, _Write]:
         """Return the writes so far, to look at or to add to."""
-        if self._over:
+        if self.over:
             raise ClosedError("the transaction is over")
         return self._writes
 
     def replace(self, place: _Place, value: JsonValue) -> None:
         """Write a value derived from the one that was read; its expiry is kept."""
-        ttl: float | None = None
-        earlier = self.writes().get(place)
+        writes = self.writes()
+        ttl: float | None = None if place in writes else KEPT
+        earlier = writes.get(place)
         if earlier is not None:
             ttl = earlier[1]
-        elif place not in self._writes:
-            cell = self.read(place)
-            if cell is not None and cell.expires is not None:
-                ttl = max(cell.expires - self.engine.clock.now(), 1e-9)
-        self._writes[place] = (pack(value), ttl)
+        writes[place] = (pack(value), ttl)
 
     def read(self, place: _Place) -> Cell | None:
         """Return the version of one entry that belongs to all other reads."""
@@ -294,7 +304,7 @@ class _Log:
 
     def finish(self) -> CommitTransaction | None:
         """End the transaction; return the command, or `None` if it wrote nothing."""
-        writes, self._over = self.writes(), True
+        writes, self.over = self.writes(), True
         if not writes:
             return None
         return CommitTransaction(

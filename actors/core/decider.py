@@ -17,6 +17,7 @@ from stateward.actors.core.errors import (
     WrongTypeError,
 )
 from stateward.actors.core.messages import (
+    KEPT,
     AppendState,
     ClearState,
     CommitTransaction,
@@ -188,8 +189,12 @@ def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decisi
         draft.remove(state.table(step_name), key)
     for step_name, key, packing, ttl in command.writes:
         table = draft.table(step_name)
-        expires = expiry(state.limits, ttl, now)
-        draft.put(table, key, table.get(key), packing, expires)
+        old = table.get(key)
+        if ttl == KEPT and old is not None:
+            expires = old.expires
+        else:
+            expires = expiry(state.limits, ttl or None, now)
+        draft.put(table, key, old, packing, expires)
     return draft.accept(draft.revision if draft.changes else state.latest)
 
 

@@ -7,7 +7,7 @@ with its sender and a bad value is refused before anything is sent.
 
 from collections.abc import Callable, Iterable, Mapping
 from math import inf
-from typing import ClassVar, NewType, TypeAlias
+from typing import ClassVar, Final, NewType, TypeAlias
 
 from stateward.actors.core.errors import (
     InvalidValueError,
@@ -195,12 +195,8 @@ class IncrementState(Message):
         """Say how much, and where to begin if the key is absent."""
         if type(key) is not str:
             check_key(key)
-        for name, number in (("by", by), ("initial", initial)):
-            if type(number) is not int and type(number) is not float:
-                raise WrongTypeError(
-                    f"{name} is {shown(number)}, not an int or a float"
-                )
-            pack(number)
+        check_number(by, "by")
+        check_number(initial, "initial")
         self.scope = scope
         self.key = key
         self.by = by
@@ -258,6 +254,8 @@ class ModifyState(Message):
         self.default = pack(default)[0]
 
 
+KEPT: Final = 0.0
+"""As the ttl of a `Write`: an entry that is there expires when it would have."""
 Write: TypeAlias = tuple[str | None, str, Packing, float | None]
 """Step name, key, packed value, ttl."""
 Removal: TypeAlias = tuple[str | None, str]
@@ -333,6 +331,13 @@ class Release(Message):
     """Command: take an owner out of quarantine; the reply says whether it was in."""
 
     __slots__ = ()
+
+
+def check_number(number: object, what: str) -> None:
+    """Raise an error unless `number` is one that could be stored."""
+    if type(number) is not int and type(number) is not float:
+        raise WrongTypeError(f"{what} is {shown(number)}, not an int or a float")
+    pack(number)
 
 
 def check_expected(expected: object) -> None:
