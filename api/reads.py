@@ -1,6 +1,7 @@
 """Reads: what every handle of a scope can do without asking its owner."""
 
 from collections.abc import (
+    Collection,
     ItemsView,
     Iterable,
     Iterator,
@@ -184,7 +185,7 @@ class ReadableState(Mapping[str, JsonValue]):
             check_key(key)
         return found
 
-    def _find_all(self, keys: Iterable[str] | None) -> tuple[int, dict[str, Cell]]:
+    def _find_all(self, keys: Collection[str] | None) -> tuple[int, dict[str, Cell]]:
         """Return a revision and the entries as of it."""
         nothing: tuple[int, dict[str, Cell]] = (0, {})
         return self._read(partial(reader.find_all, keys=keys), nothing)

@@ -151,6 +151,22 @@ def test_find_all_starts_again_when_a_command_was_settled_meanwhile(
     assert cells == dict(table)
 
 
+def test_find_all_copies_the_table_when_a_writer_is_quicker(
+    table: MeddledTable,
+) -> None:
+    """Keys that a writer is quicker than are taken from a copy of their table."""
+    state = table.state
+
+    def write() -> None:
+        do(state, SetState(SCOPE, "a", state.revision))
+        table.meanwhile = write if state.revision < 10 else None
+
+    table.meanwhile = write
+    revision, cells = reader.find_all(state, None, ("b", "a", "no"), 0.0)
+    assert revision == state.revision == 10
+    assert cells == {"b": table["b"], "a": table["a"]}
+
+
 @pytest.mark.parametrize(
     "command",
     [UpdateState(SCOPE, {"a": 2, "b": 2, "c": 2}), ClearState(SCOPE)],
