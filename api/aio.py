@@ -7,7 +7,7 @@ left to a worker and awaited.
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, overload
 
 from stateward.actors.core.errors import ConflictError, MissingKeyError
 from stateward.actors.core.messages import (
@@ -72,6 +72,14 @@ class AsyncScopedState(ReadableState):
         """Remove `key`, and return whether it was there."""
         return bool(await self._ask(DeleteState(self._scope, key, expected=expected)))
 
+    @overload
+    async def update(
+        self, other: Mapping[str, JsonValue], /, **more: JsonValue
+    ) -> Revision: ...
+    @overload
+    async def update(
+        self, other: Iterable[tuple[str, JsonValue]] = (), /, **more: JsonValue
+    ) -> Revision: ...
     async def update(
         self,
         other: Mapping[str, JsonValue] | Iterable[tuple[str, JsonValue]] = (),
@@ -79,7 +87,8 @@ class AsyncScopedState(ReadableState):
         **more: JsonValue,
     ) -> Revision:
         """Bind every key to its value, all or none, in one revision."""
-        message = UpdateState(self._scope, dict(other, **more))
+        items = other.items() if isinstance(other, Mapping) else other
+        message = UpdateState(self._scope, dict(items, **more))
         return cast("Revision", await self._ask(message))
 
     async def delete_many(self, keys: Iterable[str]) -> int:

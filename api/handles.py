@@ -141,7 +141,15 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         """
         return bool(self.ask(DeleteState(self._scope, key, expected=expected)))
 
-    def update(  # type: ignore[override]  # a mapping's returns None; this says more
+    @overload  # type: ignore[override]  # a mapping's returns None; this says more
+    def update(
+        self, other: Mapping[str, JsonValue], /, **more: JsonValue
+    ) -> Revision: ...
+    @overload
+    def update(
+        self, other: Iterable[tuple[str, JsonValue]] = (), /, **more: JsonValue
+    ) -> Revision: ...
+    def update(
         self,
         other: Mapping[str, JsonValue] | Iterable[tuple[str, JsonValue]] = (),
         /,
@@ -152,7 +160,9 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         Raises:
             LimitError: All together would pass a limit. Effect: none.
         """
-        values = dict(other, **more)
+        # Items, for another scope's are of one revision, which key by key they are not.
+        items = other.items() if isinstance(other, Mapping) else other
+        values = dict(items, **more)
         return cast("Revision", self.ask(UpdateState(self._scope, values)))
 
     def delete_many(self, keys: Iterable[str]) -> int:

@@ -128,7 +128,7 @@ class TurnRef(pykka.ActorRef[A]):
                     except RuntimeError:
                         pass  # RACE: interrupted before it was known not to be ours.
         finally:
-            if inbox.mail:
+            if mine and inbox.mail:
                 inbox.submit(inbox)
         return BUSY
 

@@ -6,6 +6,8 @@ from heapq import heappop, heappush
 from itertools import count
 
 from stateward.actors.core.errors import UsageError
+from stateward.actors.core.limits import SECONDS_MAX
+from stateward.actors.core.scopes import shown
 
 
 class SimulatedClock:
@@ -49,10 +51,14 @@ class SimulatedClock:
         """Move the clock, running what becomes due on the way, at its time.
 
         Raises:
-            UsageError: `seconds` is negative; a clock does not go back.
+            UsageError: `seconds` is no number, negative or endless; a clock does not
+                go back.
         """
-        if not seconds >= 0:
-            raise UsageError(f"seconds is {seconds!r}, not a number >= 0")
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0 <= seconds <= SECONDS_MAX:
+            raise UsageError(
+                f"seconds is {shown(seconds)}, not a finite number of seconds >= 0"
+            )
         target = self._now + seconds
         while True:
             with self._lock:
