@@ -5,9 +5,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
-from stateward.actors.core.errors import UsageError
-from stateward.actors.core.limits import SECONDS_MAX
-from stateward.actors.core.scopes import shown
+from stateward.actors.core.limits import check_ttl
 
 
 class SimulatedClock:
@@ -54,11 +52,8 @@ class SimulatedClock:
             UsageError: `seconds` is no number, negative or endless; a clock does not
                 go back.
         """
-        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-        if not number or not 0 <= seconds <= SECONDS_MAX:
-            raise UsageError(
-                f"seconds is {shown(seconds)}, not a finite number of seconds >= 0"
-            )
+        if seconds != 0:
+            check_ttl(seconds, "seconds")
         target = self._now + seconds
         while True:
             with self._lock:
