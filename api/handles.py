@@ -66,7 +66,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
 
     @property
     def aio(self) -> "AsyncScopedState":
-        """The same scope for asyncio: reads are plain calls, writes are awaited."""
+        """The same scope for asyncio; reads are plain calls, writes are awaited."""
         from stateward.aio import AsyncScopedState
 
         return AsyncScopedState(self._manager, self._scope)
@@ -341,7 +341,7 @@ class WorkflowState(ScopedState):
 
     @property
     def aio(self) -> "AsyncWorkflowState":
-        """The same workflow for asyncio: reads are plain calls, writes are awaited."""
+        """The same workflow for asyncio; reads are plain calls, writes are awaited."""
         from stateward.aio import AsyncWorkflowState
 
         return AsyncWorkflowState(self._manager, self._scope)
