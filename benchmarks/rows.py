@@ -1,0 +1,125 @@
+"""The figures, and what each is held to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from benchmarks import memory, speed
+from benchmarks.measure import Samples, Size
+
+Unit = Literal["seconds", "per second", "bytes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A bound on one figure of a row."""
+
+    name: str
+    """Which of the row's figures."""
+    limit: float
+    at_least: bool = False
+    """Whether `limit` is a lower bound."""
+    unit: str = ""
+    """Of the figure; a ratio has none."""
+
+    def __str__(self) -> str:
+        """Return the bound as text."""
+        return f"{'≥' if self.at_least else '≤'} {self.show(self.limit)}"
+
+    def show(self, value: float) -> str:
+        """Return a figure as text."""
+        return f"{value:.3g} {self.unit}".strip()
+
+    def share(self, value: float) -> float:
+        """Return how much of what is allowed `value` takes up; more than 1 fails."""
+        return self.limit / value if self.at_least else value / self.limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure of the design."""
+
+    name: str
+    """For `--only`."""
+    figure: str
+    against: str
+    unit: Unit
+    """Of what is measured on both sides."""
+    holds: tuple[Hold, ...]
+    measure: Callable[[Size], Samples]
+
+
+ROWS: Final = (
+    Row(
+        name="read-scalar",
+        figure="read of a scalar",
+        against="`dict` behind `RLock`",
+        unit="seconds",
+        holds=(Hold("ratio", 0.5),),
+        measure=speed.read_scalar,
+    ),
+    Row(
+        name="read-container",
+        figure="read of a small container, private copy",
+        against="`RLock` + `copy.deepcopy`",
+        unit="seconds",
+        holds=(Hold("ratio", 0.5),),
+        measure=speed.read_container,
+    ),
+    Row(
+        name="read-beside-writer",
+        figure="reads per second of 2 threads beside 1 writer",
+        against="`dict` behind `RLock`",
+        unit="per second",
+        holds=(Hold("ratio", 3, at_least=True),),
+        measure=speed.reads_beside_a_writer,
+    ),
+    Row(
+        name="write-scalar",
+        figure="write of a scalar",
+        against="`dict` behind `RLock`",
+        unit="seconds",
+        holds=(Hold("ratio", 6),),
+        measure=speed.write_scalar,
+    ),
+    Row(
+        name="write-scalar-actor",
+        figure="write of a scalar",
+        against="proxy call to a `pykka.ThreadingActor`",
+        unit="seconds",
+        holds=(Hold("ratio", 0.12),),
+        measure=speed.write_scalar_actor,
+    ),
+    Row(
+        name="write-container",
+        figure="write of a small container",
+        against="`RLock` + `copy.deepcopy`",
+        unit="seconds",
+        holds=(Hold("ratio", 0.7),),
+        measure=speed.write_container,
+    ),
+    Row(
+        name="write-large-scope",
+        figure="write into a scope of 100,000 keys",
+        against="the same in one of 10 keys",
+        unit="seconds",
+        holds=(Hold("ratio", 1.5),),
+        measure=speed.write_large_scope,
+    ),
+    Row(
+        name="live-workflows",
+        figure="100,000 live workflows, each beyond its data",
+        against="the same data in plain nested dicts",
+        unit="bytes",
+        holds=(Hold("memory", 4, unit="kB"), Hold("threads", 8, unit="threads")),
+        measure=memory.live_workflows,
+    ),
+    Row(
+        name="idle-workflows",
+        figure="1,000,000 idle workflows of one key",
+        against="the same data in plain nested dicts",
+        unit="bytes",
+        holds=(Hold("ratio", 3),),
+        measure=memory.idle_workflows,
+    ),
+)
