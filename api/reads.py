@@ -10,7 +10,7 @@ from collections.abc import (
     ValuesView,
 )
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, overload
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stateward.manager import StateManager
 
 T = TypeVar("T")
+_ABSENT = object()
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -91,7 +92,10 @@ class ReadableState(Mapping[str, JsonValue]):
         # This is `reader.find` for the usual case, written out: a call would cost as
         # much as all of it.
         table = self._table
-        cell = table.get(key)
+        try:
+            cell = table.get(key)
+        except TypeError:  # It has no hash, and `_find` says what it is.
+            cell = None
         if cell is not None and cell.revision <= table.state.revision:
             if cell.direct:
                 return cell.value
@@ -141,10 +145,10 @@ class ReadableState(Mapping[str, JsonValue]):
         Raises:
             MissingKeyError: `key` is absent. Effect: none.
         """
-        found = self._find(key)
-        if found is None:
+        value = self.get(key, _ABSENT)
+        if value is _ABSENT:
             raise MissingKeyError(f"{key!r} is not in {self._scope}", key=key)
-        return found.thaw()
+        return cast("JsonValue", value)
 
     def __contains__(self, key: object) -> bool:
         """Return whether `key` is there."""
@@ -172,6 +176,8 @@ class ReadableState(Mapping[str, JsonValue]):
 
     def _find(self, key: str) -> Cell | None:
         """Return the live version of `key`, or `None`."""
+        if type(key) is not str:
+            check_key(key)
         table = self._table
         cell = table.get(key)
         if (

@@ -5,6 +5,7 @@ and UUIDs. What it must not see is found here by looking at types, whole contain
 time, so that a small dictionary costs one C loop and not a Python one.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from types import MappingProxyType
@@ -130,6 +131,7 @@ def _small_depth(container: _Container, levels: int) -> int:
     if not levels or len(container) > _SMALL_ITEMS:
         return 0
     deepest = 0
+    # As `_inner`, whose call and list would cost a tenth of a small write.
     for item in container.values() if type(container) is dict else container:
         kind = type(item)
         if kind in PLAIN:
@@ -152,29 +154,49 @@ def _depth(container: _Container) -> int:
     number of times it stands there: the time is bounded by what is in memory, though
     the encoded value may not be.
     """
-    level: dict[int, tuple[_Container, int]] = {id(container): (container, 1)}
+    level: list[_Container] = [container]
+    times: Counter[int] | None = None  # By identity; `None` while each is there once.
     depth = nodes = 0
     while level:
         depth += 1
-        deeper: dict[int, tuple[_Container, int]] = {}
-        for part, times in level.values():
-            nodes += times * len(part)
-            items: Iterable[Any] = part.values() if type(part) is dict else part
-            if PLAIN.issuperset(map(type, items)):
-                continue
-            for item in items:
-                kind = type(item)
-                if kind in PLAIN:
-                    continue
-                if kind in _CONTAINERS:
-                    met = deeper.get(id(item))
-                    deeper[id(item)] = (item, times if met is None else met[1] + times)
-                elif kind is not float or not isfinite(item):
-                    raise _UnfitError("not JSON")
+        deeper: list[_Container] = []
+        counts: Counter[int] = Counter()
+        for whole in level:
+            weight = 1 if times is None else times[id(whole)]
+            nodes += weight * len(whole)
+            parts = _inner(whole)
+            deeper += parts
+            if times is not None:
+                for part in parts:
+                    counts[id(part)] += weight
         if depth > DEPTH_MAX or nodes > NODES_MAX:
             raise _UnfitError("too deep, too much, or contains itself")
+        if times is None and len(set(map(id, deeper))) < len(deeper):
+            counts.update(map(id, deeper))
+        if counts:
+            times = counts
+            deeper = list({id(part): part for part in deeper}.values())
         level = deeper
     return depth
+
+
+def _inner(container: _Container) -> list[_Container]:
+    """Return the containers in `container`; raise `_UnfitError` if not JSON."""
+    items: Iterable[Any] = container
+    if type(container) is dict:
+        items = container.values()
+    if len(container) > _SMALL_ITEMS and PLAIN.issuperset(map(type, items)):
+        return []  # Seen in one C loop.
+    parts = []
+    for item in items:
+        kind = type(item)
+        if kind in PLAIN:
+            continue
+        if kind in _CONTAINERS:
+            parts.append(item)
+        elif kind is not float or not isfinite(item):
+            raise _UnfitError("not JSON")
+    return parts
 
 
 def _explained(value: object, reason: str) -> InvalidValueError | ValueTooLargeError:
