@@ -204,11 +204,11 @@ class StateManager:
         Its state stays, and the next write activates another. Owners that nobody uses
         are let go without this, after `idle_timeout`.
         """
-        return bool(self._engine.ask(Passivate(scope.owner)))
+        return bool(self._engine.ask(Passivate(self.state(scope).scope.owner)))
 
     def release(self, scope: StateScope) -> bool:
         """Take `scope` and its owner out of quarantine; return whether it was in."""
-        return bool(self._engine.ask(Release(scope.owner)))
+        return bool(self._engine.ask(Release(self.state(scope).scope.owner)))
 
     def stats(self) -> Stats:
         """Return the manager's counters.
@@ -216,12 +216,14 @@ class StateManager:
         Cost: O(owners, active and idle).
         """
         directory = self._engine.directory
+        now = self._engine.clock.now()
         states = list(self._engine.states().values())
+        usages = [reader.usage(state, now) for state in states]
         owners = list(directory.owners.values())
         return Stats(
             workflows=len(self.workflow_ids()),
-            keys=sum(state.keys for state in states),
-            size_bytes=sum(state.size for state in states),
+            keys=sum(keys for keys, _ in usages),
+            size_bytes=sum(size_bytes for _, size_bytes in usages),
             owners=sum(owner.is_alive() for owner in owners),
             pending=sum(len(owner.actor_inbox.mail) for owner in owners),
             activations=directory.activations,

@@ -1,7 +1,8 @@
 """What many tests look at: that a refused call left everything as it was."""
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from stateward import Entry, ScopedState, StateError, Stats
+from stateward.actors.core.ports import Task
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StateError)
@@ -55,6 +57,34 @@ def picture(
         )
         for state in states
     ]
+
+
+class ManualDispatcher:
+    """A `Dispatcher` that runs what was submitted when it is told to."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[Task] = deque()
+        self._held = True
+
+    @property
+    def submit(self) -> Callable[[Task], None]:
+        """Keep a task for later."""
+        return self._submit
+
+    def _submit(self, task: Task) -> None:
+        self._tasks.append(task)
+        if not self._held:
+            self.run()
+
+    def let_go(self) -> None:
+        """Run what waits, and from now on everything at once."""
+        self._held = False
+        self.run()
+
+    def run(self) -> None:
+        """Run what waits, and what that leads to, in the order it came."""
+        while self._tasks:
+            self._tasks.popleft().run()
 
 
 def repickled(value: T) -> T:

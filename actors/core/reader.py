@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Final
 
 from stateward.actors.core.cells import Cell
+from stateward.actors.core.scopes import utf8_bytes
 from stateward.actors.core.state import RETIRED, OwnerState
 
 PICKS_MAX: Final = 3
@@ -94,6 +95,24 @@ def count(state: OwnerState, step_name: str | None, now: float) -> int:
     if quiet and state.settled == settled and state.undone == undone:
         return size
     return len(find_all(state, step_name, None, now)[1])
+
+
+def usage(state: OwnerState, now: float) -> tuple[int, int]:
+    """Return how many entries of the owner are alive, and the bytes of all of them.
+
+    Cost: As `count`, with all its scopes for something that has just expired.
+    """
+    settled, undone, revision = state.settled, state.undone, state.revision
+    totals = state.keys, state.size
+    quiet = settled == revision == state.latest and state.next_expiry > now
+    if quiet and state.settled == settled and state.undone == undone:
+        return totals
+    try:
+        scopes = [find_all(state, name, None, now)[1] for name, _ in state.tables()]
+    except RetiredError:
+        return 0, 0
+    alive = [item for cells in scopes for item in cells.items()]
+    return len(alive), sum(utf8_bytes(key) + cell.size for key, cell in alive)
 
 
 def holds_keys(state: OwnerState, now: float) -> bool:

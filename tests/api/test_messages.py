@@ -43,6 +43,7 @@ from stateward.messages import (
     SetState,
     UpdateState,
 )
+from tests.hostile import label
 
 SCOPES: list[StateScope] = [
     GlobalScope(),
@@ -69,7 +70,7 @@ def tenfold(value: JsonValue) -> JsonValue:
     return value * 10
 
 
-@pytest.mark.parametrize("scope", SCOPES, ids=repr)
+@pytest.mark.parametrize("scope", SCOPES, ids=label)
 def test_supervisor_serves_every_message_in_every_scope(
     manager: StateManager, scope: StateScope
 ) -> None:
@@ -121,7 +122,7 @@ def test_supervisor_commits_transactions(manager: StateManager) -> None:
         (SetState(WorkflowScope("w"), "a", 1, expected=9), ConflictError),
         (ModifyState(WorkflowScope("w"), "a", lambda _: {1, 2}), InvalidValueError),  # type: ignore[arg-type,return-value]  # refused
     ],
-    ids=repr,
+    ids=label,
 )
 def test_supervisor_gives_refusals_to_who_asked(
     manager: StateManager, message: Message, kind: type[StateError]

@@ -32,6 +32,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import Packing, pack
 from tests.actors.core.ledger import SCOPE, audit, contents, do, everything, new_state
+from tests.hostile import label
 
 STEP = StepScope("w", "s")
 
@@ -85,7 +86,7 @@ def test_decide_changes_nothing_by_itself(state: OwnerState) -> None:
         (MergeState(SCOPE, "new", {"b": 2, "a": None}), {"b": 2}, {"new": {"b": 2}}),
         (MergeState(SCOPE, "object", [1]), [1], {"object": [1]}),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_command_changes_what_it_says_and_nothing_else(
     state: OwnerState, command: Message, reply: object, after: dict[str, Any]
@@ -111,7 +112,7 @@ def test_command_changes_what_it_says_and_nothing_else(
         (DeleteState(StepScope("w", "no"), "n"), False),
         (CommitTransaction(SCOPE, reads=(), scans=(), writes=(), removals=()), 4),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_command_takes_no_revision_when_nothing_changes(
     state: OwnerState, command: Message, reply: object
@@ -142,7 +143,7 @@ def test_command_takes_no_revision_when_nothing_changes(
         (IncrementState(SCOPE, "\ud800"), InvalidKeyError, None),
         (IncrementState(SCOPE, ""), InvalidKeyError, None),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_command_is_refused_without_a_trace(
     state: OwnerState,
@@ -205,7 +206,7 @@ def test_popitem_takes_the_newest_key_first(state: OwnerState) -> None:
         (SetDefaultState(SCOPE, "new", 1), None),
         (IncrementState(SCOPE, "new"), None),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_expiry_is_forgotten_by_set_and_kept_by_changes(
     state: OwnerState, command: Message, expires: float | None

@@ -28,6 +28,7 @@ from stateward.actors.core.messages import (
 )
 from stateward.actors.core.values import pack
 from tests.actors.core.ledger import SCOPE, audit, do, everything, new_state
+from tests.hostile import label
 
 STEP = StepScope("w", "s")
 LIMITS = Limits(
@@ -84,7 +85,7 @@ ONE_MORE: tuple[tuple[Message, type[LimitError], str, int, int], ...] = (
 )
 
 
-@pytest.mark.parametrize("command", AT_THE_LIMIT, ids=repr)
+@pytest.mark.parametrize("command", AT_THE_LIMIT, ids=label)
 def test_command_is_served_when_it_meets_a_limit_exactly(command: Message) -> None:
     """What is exactly allowed happens."""
     state = new_state(LIMITS)
@@ -93,7 +94,7 @@ def test_command_is_served_when_it_meets_a_limit_exactly(command: Message) -> No
 
 
 @pytest.mark.parametrize(
-    ("command", "kind", "limit", "allowance", "actual"), ONE_MORE, ids=repr
+    ("command", "kind", "limit", "allowance", "actual"), ONE_MORE, ids=label
 )
 def test_command_is_refused_when_it_passes_a_limit_by_one(
     command: Message,

@@ -11,6 +11,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.queries import Query, answer
 from stateward.actors.core.state import OwnerState
 from tests.actors.core.ledger import SCOPE, do, new_state
+from tests.hostile import label
 
 STEP = StepScope("w", "s")
 
@@ -40,7 +41,7 @@ def state() -> OwnerState:
         (GetSnapshot(STEP), {"a": 2}),
         (GetSnapshot(StepScope("w", "no")), {}),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_answer_is_what_is_alive_in_the_scope(
     state: OwnerState, query: Query, reply: JsonValue
@@ -56,7 +57,7 @@ def test_answer_is_what_is_alive_in_the_scope(
         (GetManyState(SCOPE, ["a"]), {}),
         (GetSnapshot(SCOPE), {}),
     ],
-    ids=repr,
+    ids=label,
 )
 def test_answer_is_nothing_where_nobody_owns(
     state: OwnerState, query: Query, reply: JsonValue

@@ -16,6 +16,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import unpack
 from tests.actors.core.ledger import SCOPE, contents, do, new_state
+from tests.hostile import label
 
 
 class MeddledTable(Table):
@@ -147,7 +148,7 @@ def test_find_all_gives_one_revision_while_a_command_is_half_done(
         ClearState(SCOPE),
         DeleteState(SCOPE, "a"),
     ],
-    ids=repr,
+    ids=label,
 )
 @pytest.mark.parametrize("keys", [None, ["a", "b", "c"]])
 def test_find_all_starts_again_when_a_command_was_settled_meanwhile(
@@ -183,7 +184,7 @@ def test_find_all_copies_the_table_when_a_writer_is_quicker() -> None:
 @pytest.mark.parametrize(
     "command",
     [UpdateState(SCOPE, {"a": 2, "b": 2, "c": 2}), ClearState(SCOPE)],
-    ids=repr,
+    ids=label,
 )
 def test_find_all_goes_back_when_a_command_was_staged_meanwhile(
     table: MeddledTable, command: Message
@@ -220,7 +221,7 @@ def test_find_all_starts_again_when_a_predecessor_is_forgotten(
 @pytest.mark.parametrize(
     ("command", "count"),
     [(ClearState(SCOPE), 0), (SetState(SCOPE, "c", 1), 3)],
-    ids=repr,
+    ids=label,
 )
 def test_count_starts_again_when_a_command_was_settled_meanwhile(
     table: MeddledTable, command: Message, count: int
@@ -267,6 +268,23 @@ def test_holds_keys_counts_steps_and_not_the_expired() -> None:
     do(state, SetState(StepScope("w", "s"), "a", 1, ttl=10))
     assert reader.holds_keys(state, 9.999)
     assert not reader.holds_keys(state, 10.0)
+
+
+def test_usage_counts_what_readers_see(table: MeddledTable) -> None:
+    """Keys and bytes are those of a command once it is published, never of half."""
+    state = table.state
+    do(state, SetState(StepScope("w", "s"), "\xe9", "\xe9", ttl=10))
+    before = (3, (1 + 1) + (1 + 1) + (2 + 4))
+    assert reader.usage(state, 0.0) == before
+    revision = stage(state, UpdateState(SCOPE, {"a": "xx", "c": 1}))
+    assert reader.usage(state, 0.0) == before
+    state.revision = revision
+    assert reader.usage(state, 0.0) == (4, before[1] + 3 + 2)
+    state.recover()
+    assert reader.usage(state, 9.999) == (state.keys, state.size) == (4, before[1] + 5)
+    assert reader.usage(state, 10.0) == (3, before[1] + 5 - 6)
+    state.retire()
+    assert reader.usage(state, 0.0) == (0, 0)
 
 
 def stage(state: OwnerState, command: Message) -> int:
