@@ -1,6 +1,7 @@
 """Input that a store of JSON is offered, by mistake or in malice."""
 
 import enum
+import re
 import sys
 import uuid
 from collections import OrderedDict, UserDict, namedtuple
@@ -207,8 +208,8 @@ REFUSED_NAMES: Final = (
 
 
 def label(value: object) -> str:
-    """Return a name for a parameter, short and always printable."""
+    """Return a name for a parameter, short, printable, and not new in each run."""
     try:
-        return ascii(value)[:40]
+        return re.sub(r" at 0x[0-9a-f]+", "", ascii(value))[:40]
     except ValueError:
         return f"huge {type(value).__name__}"
