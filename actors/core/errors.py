@@ -77,6 +77,17 @@ class MissingKeyError(StateError, KeyError):
 class ConflictError(StateError):
     """Something the caller had read has changed since; read again, then retry."""
 
+    @property
+    def expected(self) -> int:
+        """Revision the caller had read; 0 for absent."""
+        return int(self.context["expected"])
+
+    @property
+    def actual(self) -> int | None:
+        """Revision it is at now, 0 for absent; `None` if all keys had been read."""
+        actual: int | None = self.context.get("actual")
+        return actual
+
 
 class LimitError(StateError):
     """A limit would be passed; the scope and its accounting are as they were."""

@@ -126,3 +126,10 @@ def test_limit_error_tells_limit_allowance_and_actual() -> None:
 def test_owner_failed_error_is_worth_another_try() -> None:
     """A failed owner was restarted, so that a later call may succeed."""
     assert issubclass(OwnerFailedError, UnavailableError)
+
+
+def test_conflict_says_which_revisions_differ() -> None:
+    """What was expected and what is there can be read off the error."""
+    conflict = ConflictError("stale", expected=3, actual=5)
+    assert (conflict.expected, conflict.actual) == (3, 5)
+    assert ConflictError("keys changed", expected=3).actual is None

@@ -1,0 +1,94 @@
+"""The usual write written out: it does what the readable path does, or steps aside."""
+
+import pytest
+
+from stateward import Limits, ScopedState, StateManager
+from stateward.actors.core import faults
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.state import NOWHERE
+from stateward.actors.core.values import pack
+from stateward.actors.runtime.overwrite import Overwriter
+from stateward.messages import SetState
+from stateward.testing import SimulatedClock
+
+
+def cell_for(state: ScopedState, key: str, value: object) -> Cell:
+    """Return what a handle sends for the usual write."""
+    cell = Cell()
+    owner = state.manager.engine.state(state.scope.owner)
+    cell.table = NOWHERE if owner is None else owner.table(state.scope.step_name)
+    cell.key = key
+    cell.value, cell.size, cell.depth = pack(value)
+    return cell
+
+
+@pytest.mark.parametrize("value", [2, "longer than before", None, [1, {"a": [2]}], {}])
+def test_overwrite_leaves_what_the_readable_path_leaves(value: object) -> None:
+    """Two scopes, one written each way, are the same in every respect."""
+    clock = SimulatedClock()
+    with StateManager(clock=clock) as manager:
+        short, long = manager.workflow_state("short"), manager.workflow_state("long")
+        for state in (short, long):
+            state.set("key", [1, 2, 3])
+        clock.advance(1.0)
+        assert short.ask(cell_for(short, "key", value)) == 2  # type: ignore[arg-type]  # no message
+        assert long.ask(SetState(long.scope, "key", value)) == 2  # type: ignore[arg-type]  # JSON
+        assert short.entry("key") == long.entry("key")
+        assert dict(short) == dict(long) == {"key": value}
+        states = [manager.engine.state(it.scope.owner) for it in (short, long)]
+        sizes = [(it.size, it.keys, it.settled) for it in states if it is not None]
+        assert sizes[0] == sizes[1]
+
+
+def test_overwrite_steps_aside_when_the_write_is_not_usual() -> None:
+    """What is new, expires, is limited, out of date or under test is left alone."""
+    clock = SimulatedClock()
+    limits = Limits(max_value_bytes=10, max_depth=2, max_bytes=40)
+    with StateManager(clock=clock, limits=limits) as manager:
+        state = manager.workflow_state("w")
+        state.update({"key": 1, "other": "x" * 8})
+        before = state.snapshot()
+
+        def send(key: str, value: object) -> object:
+            return state.ask(cell_for(state, key, value))  # type: ignore[arg-type]  # no message
+
+        assert send("new", 1) is None
+        assert send("key", "x" * 9) is None  # One byte over max_value_bytes.
+        assert send("key", [[[1]]]) is None
+        stale = cell_for(state, "key", 2)
+        stale.table = NOWHERE
+        assert state.ask(stale) is None  # type: ignore[arg-type]  # no message
+        with faults.arm("worker.task", lambda: None):
+            assert send("key", 2) is None
+        assert state.snapshot() == before
+        assert state.revision == before.revision
+
+
+def test_overwrite_steps_aside_when_the_owner_would_outgrow_its_bytes() -> None:
+    """At the limit a value of the same size is put in place, a longer one is not."""
+    with StateManager(limits=Limits(max_bytes=4)) as manager:
+        state = manager.workflow_state("w")
+        state.set("k", 100)
+        assert state.ask(cell_for(state, "k", 200)) == 2  # type: ignore[arg-type]  # no message
+        assert state.ask(cell_for(state, "k", 1000)) is None  # type: ignore[arg-type]  # no message
+        assert state["k"] == 200
+
+
+def test_overwrite_steps_aside_when_something_has_expired() -> None:
+    """An owner that has to sweep first is left to the readable path."""
+    clock = SimulatedClock()
+    with StateManager(clock=clock) as manager:
+        state = manager.workflow_state("w")
+        state.set("key", 1)
+        owner = manager.engine.state(state.scope.owner)
+        assert owner is not None
+        owner.next_expiry = clock.now()
+        assert state.ask(cell_for(state, "key", 2)) is None  # type: ignore[arg-type]  # no message
+        state.set("key", 3)
+        assert state["key"] == 3
+
+
+def test_overwriter_serves_nothing_else_by_itself() -> None:
+    """What is no overwrite has to be served by the class that knows how."""
+    with pytest.raises(NotImplementedError):
+        Overwriter.serve(object(), "anything")  # type: ignore[arg-type]  # needs no self
