@@ -121,11 +121,15 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             cell = Cell()
             cell.table = table
             cell.key = key
-            if type(value) in PLAIN:
-                cell.value = value  # type: ignore[assignment]  # plain, so a scalar
-                cell.size = len(dumps(value))
-                cell.depth = 0
-            else:
+            try:
+                plain = type(value) in PLAIN
+                if plain:
+                    cell.value = value  # type: ignore[assignment]  # plain, so a scalar
+                    cell.size = len(dumps(value))
+                    cell.depth = 0
+            except TypeError:
+                plain = False  # Not to be stored; `pack` says why.
+            if not plain:
                 cell.value, cell.size, cell.depth = pack(value)
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:

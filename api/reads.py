@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast, overload
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
-from stateward.actors.core.errors import MissingKeyError
+from stateward.actors.core.errors import InvalidKeyError, MissingKeyError
 from stateward.actors.core.messages import Revision, checked_keys
 from stateward.actors.core.scopes import StateScope, check_key
 from stateward.actors.core.state import NOWHERE, OwnerState
@@ -151,8 +151,11 @@ class ReadableState(Mapping[str, JsonValue]):
         return cast("JsonValue", value)
 
     def __contains__(self, key: object) -> bool:
-        """Return whether `key` is there."""
-        return type(key) is str and bool(key) and self._find(key) is not None
+        """Return whether `key` is there; what can be no key never is."""
+        try:
+            return self._find(cast("str", key)) is not None
+        except InvalidKeyError:
+            return False
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys there are now; writes meanwhile change nothing."""
