@@ -220,7 +220,16 @@ def test_engine_does_not_touch_what_it_was_given() -> None:
     manager.workflow_state("w").set("k", 1)
     assert own_threads() == before
     manager.close()
-    forgotten = StateManager(dispatcher=dispatcher, clock=SimulatedClock())
-    with pytest.warns(ResourceWarning):
-        del forgotten
+
+
+def test_engine_that_is_forgotten_does_not_end_what_it_was_given() -> None:
+    """Dropped unclosed, it warns and leaves its caller's dispatcher alone."""
+    from property_tests.dispatchers import InlineDispatcher
+    from stateward.testing import SimulatedClock
+
+    manager = StateManager(dispatcher=InlineDispatcher(), clock=SimulatedClock())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del manager
         gc.collect()
+    assert [it.category for it in caught] == [ResourceWarning]
