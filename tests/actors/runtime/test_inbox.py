@@ -1,6 +1,7 @@
 """Inboxes: in order, bounded, and nothing in them is answered twice or never."""
 
 import time
+from typing import Any
 
 import pykka
 import pytest
@@ -20,7 +21,7 @@ from tests.threads import ByHand, Gate, Job, in_thread
 class Listing(TurnActor):
     """An actor that notes what it handles, and returns it."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         """Begin with nothing handled."""
         super().__init__(**options)
         self.handled: list[object] = []
@@ -33,7 +34,7 @@ class Listing(TurnActor):
         return message
 
 
-def start(**options: object) -> tuple[ByHand, TurnRef[Listing], list[object]]:
+def start(**options: Any) -> tuple[ByHand, TurnRef[Listing], list[object]]:
     """Return a listing actor whose queued messages are run by hand."""
     dispatcher = ByHand()
     ref = Listing.start(dispatcher=dispatcher, **options)
@@ -151,13 +152,14 @@ def test_inbox_passes_on_to_a_successor_what_came_too_late() -> None:
     dispatcher, old, handled_by_old = start()
     _, new, handled_by_new = start()
     old.actor_inbox.successor = new
-    old.stop(block=False)
+    ended = old.stop(block=False)
     future = old.post("message")
     withdrawn = old.post("withdrawn")
     assert withdrawn.withdraw()
     dispatcher.run()
     new.actor_inbox.run()
     assert future.get(timeout=0) == "message"
+    assert ended.get(timeout=0)
     assert (handled_by_old, handled_by_new) == ([], ["message"])
 
 

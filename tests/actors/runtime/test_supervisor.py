@@ -274,8 +274,8 @@ def test_limits_outlive_the_owner_they_were_set_for(manager: StateManager) -> No
     manager.set_limits("w", Limits(max_keys=1))
     state = manager.workflow_state("w")
     state["a"] = 1
-    for forget in (lambda: manager.passivate(SCOPE), state.drop):
-        forget()
+    for drop in (False, True):
+        assert state.drop() if drop else manager.passivate(SCOPE)
         state["a"] = 1
         with pytest.raises(Exception, match="max_keys is 1"):
             state["b"] = 1

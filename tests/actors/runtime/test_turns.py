@@ -26,7 +26,7 @@ from tests.threads import (
 class Counter(TurnActor):
     """An actor that counts, in a way only one turn at a time can."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         """Begin at zero."""
         super().__init__(**options)
         self.count = 0
@@ -156,8 +156,9 @@ def test_actor_whose_hooks_fail_still_ends(caplog: pytest.LogCaptureFixture) -> 
     dispatcher = ByHand()
     failed, stopped = (Clumsy.start(dispatcher=dispatcher) for _ in range(2))
     failed.tell(ValueError())
-    stopped.stop(block=False)
+    ended = stopped.stop(block=False)
     dispatcher.run()
+    assert ended.get(timeout=0)
     assert not failed.is_alive()
     assert not stopped.is_alive()
     assert "in on_failure" in caplog.text
@@ -258,8 +259,9 @@ def test_ask_from_a_signal_handler_inside_its_own_turn_is_refused() -> None:
     refused: list[BaseException] = []
 
     def handler(_: int, __: FrameType | None) -> None:
-        for prepare in (lambda: None, lambda: ref.tell(1)):
-            prepare()
+        for told in (0, 1):
+            for _ in range(told):
+                ref.tell(1)
             try:
                 ref.ask(1)
             except ReentrantCallError as error:
@@ -411,7 +413,7 @@ def test_ask_that_races_a_stop_is_always_answered() -> None:
     with frequent_switches():
         for _ in range(300):
             ref = Counter.start()
-            jobs = [Job(lambda ref=ref: ref.ask(1, timeout=30)) for _ in range(3)]
+            jobs = [Job(ref.ask, 1, timeout=30) for _ in range(3)]
             ref.stop()
             for job in jobs:
                 try:
