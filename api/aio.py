@@ -9,7 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, cast, overload
 
-from stateward.actors.core.errors import ConflictError, MissingKeyError
+from stateward.actors.core.errors import (
+    ConflictError,
+    InvariantError,
+    MissingKeyError,
+)
 from stateward.actors.core.messages import (
     AppendState,
     ClearState,
@@ -158,7 +162,7 @@ class AsyncScopedState(ReadableState):
             except ConflictError:
                 if attempt == attempts:
                     raise
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        raise InvariantError("the last attempt neither returned nor raised")
 
     async def _ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
         return await self._manager.engine.ask_soon(self._owner, message)

@@ -18,6 +18,7 @@ from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import (
     ClosedError,
     ConflictError,
+    InvariantError,
     MissingKeyError,
     UsageError,
     WrongTypeError,
@@ -389,7 +390,7 @@ def transact(
         except ConflictError:
             if attempt == attempts:
                 raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    raise InvariantError("the last attempt neither returned nor raised")
 
 
 def check_attempts(attempts: object) -> None:
