@@ -133,8 +133,8 @@ def test_workflow_leads_to_asynchronous_handles(state: WorkflowState) -> None:
 REFUSALS: dict[str, tuple[type[StateError], Callable[[AsyncScopedState], Any]]] = {
     "conflict": (ConflictError, lambda it: it.set("a", 1, expected=9)),
     "key": (InvalidKeyError, lambda it: it.set("", 1)),
-    "value": (InvalidValueError, lambda it: it.set("a", {1})),  # type: ignore[arg-type]  # refused
-    "result": (InvalidValueError, lambda it: it.modify("a", lambda _: {1})),  # type: ignore[arg-type,return-value]  # refused
+    "value": (InvalidValueError, lambda it: it.set("a", {1})),  # type: ignore[arg-type]  # to be refused
+    "result": (InvalidValueError, lambda it: it.modify("a", lambda _: {1})),  # type: ignore[arg-type,return-value]  # to be refused
     "limit": (KeyCountError, lambda it: it.set("b", 1)),
     "missing": (MissingKeyError, lambda it: it.pop("b")),
     "kind": (WrongTypeError, lambda it: it.append("a", 1)),

@@ -282,7 +282,7 @@ def test_modify_is_refused_for_a_result_that_is_not_json(state: WorkflowState) -
     """The function ran, and what it returned is not stored."""
     state["a"] = 1
     with refused(InvalidValueError, state, place="value[0]"):
-        state.modify("a", lambda _: [object()])  # type: ignore[list-item]  # refused
+        state.modify("a", lambda _: [object()])  # type: ignore[list-item]  # to be refused
     with refused(UsageError, state):
         state.modify("a", None)  # type: ignore[arg-type]  # what is to be refused
 

@@ -120,7 +120,7 @@ def test_supervisor_commits_transactions(manager: StateManager) -> None:
     [
         (PopState(WorkflowScope("w"), "no"), MissingKeyError),
         (SetState(WorkflowScope("w"), "a", 1, expected=9), ConflictError),
-        (ModifyState(WorkflowScope("w"), "a", lambda _: {1, 2}), InvalidValueError),  # type: ignore[arg-type,return-value]  # refused
+        (ModifyState(WorkflowScope("w"), "a", lambda _: {1, 2}), InvalidValueError),  # type: ignore[arg-type,return-value]  # to be refused
     ],
     ids=label,
 )

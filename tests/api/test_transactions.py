@@ -208,7 +208,7 @@ def test_set_gives_a_new_expiry_and_changes_keep_it(
         tx["b"] = 2
         tx.increment("new")
         clock.advance(3)
-    expiries = {key: state.entry(key).expires for key in state}  # type: ignore[union-attr]  # there
+    expiries = {key: state.entry(key).expires for key in state}  # type: ignore[union-attr]  # it is there
     assert expiries == {"a": clock.now() + 20, "b": None, "new": None}
 
 
@@ -223,7 +223,7 @@ def test_change_of_a_lasting_key_is_not_given_the_default_ttl(
         with state.transaction() as tx:
             tx.increment("a")
             tx.increment("new")
-        expiries = [state.entry(key).expires for key in ("a", "new")]  # type: ignore[union-attr]  # there
+        expiries = [state.entry(key).expires for key in ("a", "new")]  # type: ignore[union-attr]  # it is there
         assert expiries == [None, clock.now() + 5]
 
 
@@ -241,7 +241,7 @@ def test_increment_adds_to_what_the_transaction_sees(state: WorkflowState) -> No
             with pytest.raises(WrongTypeError, match=r"^by is "):
                 tx.increment("a", by)  # type: ignore[arg-type]  # what is to be refused
         with pytest.raises(WrongTypeError, match=r"^initial is "):
-            tx.increment("a", initial="1")  # type: ignore[arg-type]  # refused
+            tx.increment("a", initial="1")  # type: ignore[arg-type]  # to be refused
         with pytest.raises(InvalidValueError):
             tx.increment("a", 10**400)
     assert state.get_many(["a", "new"]) == {"a": 3.5, "new": 11}

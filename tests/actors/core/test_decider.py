@@ -244,7 +244,7 @@ def test_replace_gives_a_new_value_and_keeps_the_expiry(state: OwnerState) -> No
     assert state.own["object"].created == 3.0
     assert state.own["object"].updated == 5.0
     with pytest.raises(InvalidValueError):
-        replace(state, ClearState(SCOPE), "object", (2,), 5.0)  # type: ignore[arg-type]  # refused
+        replace(state, ClearState(SCOPE), "object", (2,), 5.0)  # type: ignore[arg-type]  # to be refused
 
 
 def test_expiry_event_removes_one_entry(state: OwnerState) -> None:

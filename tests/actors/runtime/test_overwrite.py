@@ -32,7 +32,7 @@ def test_overwrite_leaves_what_the_readable_path_leaves(value: object) -> None:
             state.set("key", [1, 2, 3])
         clock.advance(1.0)
         assert short.ask(cell_for(short, "key", value)) == 2  # type: ignore[arg-type]  # no message
-        assert long.ask(SetState(long.scope, "key", value)) == 2  # type: ignore[arg-type]  # JSON
+        assert long.ask(SetState(long.scope, "key", value)) == 2  # type: ignore[arg-type]  # it is JSON
         assert short.entry("key") == long.entry("key")
         assert dict(short) == dict(long) == {"key": value}
         states = [manager.engine.state(it.scope.owner) for it in (short, long)]

@@ -341,53 +341,6 @@ def test_forward_starts_again_when_the_other_actor_has_stopped(
     alive.stop()
 
 
-def test_actor_works_through_a_proxy(ref: TurnRef[Counter]) -> None:
-    """Attributes and methods are reached as with any Pykka actor."""
-    proxy = ref.proxy()
-    proxy.count = 5
-    assert proxy.count.get(timeout=30) == 5
-    assert proxy.on_receive(1).get(timeout=30) == 6
-    assert isinstance(ref, pykka.ActorRef)
-
-
-def test_registry_lists_registered_actors_while_they_live() -> None:
-    """Pykka's registry finds an actor until it stops; one kept out is never there."""
-
-    class Hidden(Counter):
-        registered = False
-
-    shown, hidden = Counter.start(), Hidden.start()
-    listed = pykka.ActorRegistry.get_by_class(Counter)
-    assert shown in listed
-    assert hidden not in listed
-    shown.stop()
-    hidden.stop()
-    assert shown not in pykka.ActorRegistry.get_all()
-    assert not hidden.is_alive()
-
-
-def test_stop_flag_can_be_waited_for() -> None:
-    """`actor_stopped` is an event, though a light one."""
-    ref = Counter.start()
-    waiting = Job(ref.actor_stopped.wait, 30)
-    ref.stop()
-    assert waiting.result()
-
-
-def test_reference_names_its_actor_for_as_long_as_there_is_one() -> None:
-    """Messages of errors say whom they are about."""
-
-    class Named(Counter):
-        def __str__(self) -> str:
-            return "the counter of the house"
-
-    ref = Named.start()
-    assert str(ref) == "the counter of the house"
-    ref.stop()
-    ref.actor_inbox.run()
-    assert "Named" in str(ref) or "counter" in str(ref)
-
-
 def test_actor_of_a_parent_process_refuses_to_wait(
     ref: TurnRef[Counter], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ def test_tasks_run_at_their_time_and_in_their_order() -> None:
         ("a again", 1.0),
         ("d", 9.0),
     ):
-        clock.call_at(when, lambda name=name: met.append((name, clock.now())))  # type: ignore[misc]  # inferred
+        clock.call_at(when, lambda name=name: met.append((name, clock.now())))  # type: ignore[misc]  # cannot be inferred
     clock.advance(3)
     assert met == [("a", 1.0), ("a again", 1.0), ("b", 2.0), ("c", 3.0)]
     clock.advance(5.5)
