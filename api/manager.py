@@ -278,7 +278,8 @@ def _forgotten(engine: Engine, store: str) -> None:
     """Say that a manager was not closed, and end its threads."""
     if engine.forked:
         return
+    # ORDER: first; the warning may be an error where the host wants it so.
+    engine.abandon()
     warnings.warn(
         f"a StateManager of {store!r} was never closed", ResourceWarning, stacklevel=2
     )
-    engine.abandon()

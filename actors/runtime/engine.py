@@ -2,18 +2,26 @@
 
 import logging
 import threading
+import time
+from collections.abc import Container
 from typing import Any, Final
 
 import pykka
 from pykka import ActorRegistry
+from pykka.messages import _ActorStop
 
-from stateward.actors.core.errors import ClosedError
+from stateward.actors.core.errors import (
+    AskTimeoutError,
+    ClosedError,
+    MailboxFullError,
+)
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import Message
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.clock import SystemClock
+from stateward.actors.runtime.guard import busy, check_may_wait
 from stateward.actors.runtime.inbox import StoppedError, TurnTimeoutError
 from stateward.actors.runtime.owner import CloseOwner, Owner
 from stateward.actors.runtime.supervisor import (
@@ -26,6 +34,9 @@ from stateward.actors.runtime.turns import BUSY, TurnRef
 from stateward.actors.runtime.workers import WorkerPool
 
 logger: Final = logging.getLogger("stateward.engine")
+
+GRACE: Final = 0.05
+"""Seconds `close` waits for each owner once another one has used up its time."""
 
 
 class Engine:
@@ -66,7 +77,8 @@ class Engine:
             dispatcher=self._dispatcher,
             idle_timeout=idle_timeout,
         )
-        self._closing = threading.Lock()
+        # Also for a signal handler that closes what is being closed.
+        self._closing = threading.RLock()
         self._closed = False
 
     @property
@@ -162,13 +174,16 @@ class Engine:
         """Let every owner finish what waits for it, then end every thread; idempotent.
 
         Raises:
-            AskTimeoutError: An owner's turn takes longer than `ask_timeout`; the
+            AskTimeoutError: Some owner's turn takes longer than `ask_timeout`; the
                 others are closed, and `close` may be called again. Effect: unknown.
+            ReentrantCallError: Called inside a turn. Effect: none.
         """
         if self.forked:
             self.directory.closed = True
             self._retire()
             return
+        if busy:
+            check_may_wait()
         with self._closing:
             if self._closed:
                 return
@@ -177,23 +192,47 @@ class Engine:
             except ClosedError:
                 # The host stopped the supervisor, or every actor, before.
                 self.directory.closed = True
-            for owner in list(self.directory.owners.values()):
-                try:
-                    owner.ask(CloseOwner(), timeout=self.ask_timeout)
-                except pykka.ActorDeadError:
-                    continue  # It ended by itself.
-            self._retire()
-            self.supervisor.stop()
+            stuck = self._close_owners()
+            self._retire(except_for=stuck)
+            if stuck:
+                raise TurnTimeoutError(
+                    f"the owners of {stuck} do not end within {self.ask_timeout} "
+                    "seconds, close again to wait for them",
+                    effect="unknown",
+                )
+            self._stop_supervisor()
             if self._own_pool is not None:
                 self._own_pool.close()
             if self._own_clock is not None:
                 self._own_clock.close()
             self._closed = True
 
-    def _retire(self) -> None:
+    def _close_owners(self) -> list[OwnerScope]:
+        """Close every owner; return the scopes of those whose turn does not end."""
+        stuck: list[OwnerScope] = []
+        deadline = time.monotonic() + self.ask_timeout
+        for scope, owner in list(self.directory.owners.items()):
+            left = max(deadline - time.monotonic(), GRACE)
+            try:
+                owner.ask(CloseOwner(), timeout=left)
+            except pykka.ActorDeadError:
+                continue  # It ended by itself.
+            except (AskTimeoutError, MailboxFullError):
+                stuck.append(scope)
+        return stuck
+
+    def _stop_supervisor(self) -> None:
+        try:
+            # Not `stop`, which leaves it to a worker of whom nothing is known.
+            self.supervisor.ask(_ActorStop(), timeout=self.ask_timeout)
+        except pykka.ActorDeadError:
+            pass  # The host stopped it before.
+
+    def _retire(self, except_for: Container[OwnerScope] = ()) -> None:
         """Have no state serve readers any more."""
-        for state in list(self.directory.states.values()):
-            state.retire()
+        for scope, state in list(self.directory.states.items()):
+            if scope not in except_for:
+                state.retire()
 
     def abandon(self) -> None:
         """End every thread without waiting; for an engine nobody can reach any more."""

@@ -1,7 +1,16 @@
-"""`TurnFuture`: a Pykka future that can be awaited without blocking the event loop."""
+"""`TurnFuture`: a Pykka future that can be awaited without blocking the event loop.
 
+It has no lock. The main thread can be interrupted while it waits; the lock of a Python
+`Condition`, as Pykka's own futures have one, might then stay taken, and whoever replies
+would wait for it for ever, inside the turn of an actor.
+"""
+
+import queue
+import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pykka
 
@@ -13,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class TurnFuture(pykka.ThreadingFuture[T]):
+class TurnFuture(pykka.Future[T]):
     """The reply to a queued message.
 
     Concurrency: Any thread may wait; `await` works on any running asyncio loop and
@@ -23,7 +32,10 @@ class TurnFuture(pykka.ThreadingFuture[T]):
     def __init__(self) -> None:
         """Make a future nothing is known of."""
         super().__init__()
-        self._callbacks: list[Callable[[], None]] = []
+        self._unset = [True]
+        self._result: tuple[Any, Any] | None = None
+        self._callbacks: deque[Callable[[], None]] = deque()
+        self._hooked = threading.RLock()
         self.withdraw: Callable[[], bool] = _too_late
         """Take the message back; `False` if its turn has begun or is over."""
 
@@ -34,9 +46,25 @@ class TurnFuture(pykka.ThreadingFuture[T]):
             ReentrantCallError: There is none yet, and this is inside a turn.
             pykka.Timeout: None came within `timeout` seconds.
         """
-        if busy and not self.done():
+        if self._get_hook is not None:
+            with self._hooked:
+                return super().get(timeout=timeout)
+        value, raised = self._result or self._wait(timeout)
+        if raised is None:
+            return value
+        kind, error, traceback = raised
+        raise (kind() if error is None else error).with_traceback(traceback)
+
+    def _wait(self, timeout: float | None) -> tuple[Any, Any]:
+        if busy:
             check_may_wait()
-        return super().get(timeout=timeout)
+        latch = threading.Lock()
+        latch.acquire()
+        self.add_done_callback(latch.release)
+        seconds = -1 if timeout is None else max(0, min(timeout, threading.TIMEOUT_MAX))
+        if not latch.acquire(timeout=seconds):
+            raise pykka.Timeout(f"{timeout} seconds")
+        return cast("tuple[Any, Any]", self._result)
 
     def done(self) -> bool:
         """Return whether there is a reply to get."""
@@ -44,26 +72,43 @@ class TurnFuture(pykka.ThreadingFuture[T]):
 
     def set(self, value: Any | None = None) -> None:
         """Give the reply, once."""
-        super().set(value)
-        self._call_back()
+        self._reply(value, None)
 
     def set_exception(self, exc_info: Any | None = None) -> None:
         """Give an exception as the reply, once."""
-        super().set_exception(exc_info)
+        self._reply(None, exc_info or sys.exc_info())
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Have `func` find out the reply when somebody waits for it."""
+        if self._get_hook is None:
+            self._claim()
+        super().set_get_hook(func)
+
+    def _reply(self, value: Any, raised: Any) -> None:
+        self._claim()
+        self._result = (value, raised)
         self._call_back()
+
+    def _claim(self) -> None:
+        try:
+            # One C call, so that two threads never both succeed.
+            self._unset.pop()
+        except IndexError:
+            raise queue.Full from None
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have `callback` called in the thread that replies, or now if it has."""
-        with self._condition:
-            if not self.done():
-                self._callbacks.append(callback)
-                return
-        callback()
+        self._callbacks.append(callback)
+        if self.done():
+            # RACE: whoever replied may have looked before.
+            self._call_back()
 
     def _call_back(self) -> None:
-        with self._condition:
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
+        while True:
+            try:
+                callback = self._callbacks.popleft()
+            except IndexError:
+                return
             callback()
 
     def __await__(self) -> Generator[Any, None, T]:

@@ -115,6 +115,8 @@ class TurnInbox:
         """
         self.append(envelope)
         self.submit(self)
+        if self.closed:
+            self.give_back(envelope)
 
     def append(self, envelope: Envelope) -> None:
         """Queue `envelope`; the caller sees to it that somebody handles it."""
@@ -147,8 +149,13 @@ class TurnInbox:
         self.actor = None
         self.submit(self)
 
-    def run(self) -> None:
-        """Handle what waits, if no turn is running; a bounded number of messages."""
+    def run(self, own: Envelope | None = None) -> None:
+        """Handle what waits, if no turn is running; a bounded number of messages.
+
+        Args:
+            own: What the calling thread waits for itself; it then leaves functions of
+                other senders, which may take long, to the workers.
+        """
         mine = True
         try:
             try:
@@ -157,7 +164,7 @@ class TurnInbox:
                 elif not self.running:
                     self.running = True
                     try:
-                        self._drain()
+                        self._drain(own)
                     finally:
                         self.running = False
             finally:
@@ -167,21 +174,28 @@ class TurnInbox:
                     except RuntimeError:
                         pass  # RACE: interrupted before it was known not to be ours.
         finally:
-            if mine and self.mail:
+            # A turn that is running already looks at its end.
+            if mine and self.mail and not self.running:
                 self.submit(self)
 
-    def _drain(self) -> None:
+    def _drain(self, own: Envelope | None) -> None:
         for _ in range(TURN_MESSAGES_MAX):
             if self.actor is None or not self.mail:
+                break
+            first = self.mail[0]
+            if own is not None and first is not own and _may_take_long(first):
                 break
             self.actor.answer(self.get())
         if self.closed:
             # What came too late goes on, or back.
             while self.mail:
-                self._return(self.get())
+                self.give_back(self.get())
 
-    def _return(self, envelope: Envelope) -> None:
-        """Pass on a message whose actor stopped, or say so to its sender."""
+    def give_back(self, envelope: Envelope) -> None:
+        """Pass on a message that came too late, or say so to its sender.
+
+        RACE: who queued it may have found the inbox open, and every worker gone since.
+        """
         if not envelope.claim():
             return
         if isinstance(envelope.message, _ActorStop):
@@ -191,3 +205,7 @@ class TurnInbox:
             envelope.forward(self.successor.actor_inbox)
         else:
             envelope.refuse(StoppedError("the actor stopped before handling this"))
+
+
+def _may_take_long(envelope: Envelope) -> bool:
+    return getattr(envelope.message, "runs_foreign_code", False)

@@ -32,7 +32,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.queries import answer
 from stateward.actors.core.scopes import OwnerScope
-from stateward.actors.core.state import OwnerState
+from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.guard import busy
 from stateward.actors.runtime.overwrite import Overwriter
@@ -84,6 +84,10 @@ class Owner(Overwriter):
         self._supervisor = supervisor
         self._excused: Exception | None = None
         """What a sender's own function raised: not a bug of ours."""
+
+    def __str__(self) -> str:
+        """Name the scope, which means more to a reader than a URN."""
+        return f"the owner of {self.state.scope}"
 
     def serve(self, message: Any) -> Any:
         """Carry out any command, and contain whatever goes wrong."""
@@ -142,7 +146,7 @@ class Owner(Overwriter):
                     self._set_alarm()
                 return None
             case CloseOwner():
-                self.state.retire()
+                self._retire()
                 return self._stop()
             case _:
                 return TurnActor.take_turn(self, message)
@@ -163,9 +167,19 @@ class Owner(Overwriter):
 
     def _drop(self) -> bool:
         held = self.state.keys > 0
-        self.state.retire()
+        self._retire()
         self._end(None)
         return held
+
+    def _retire(self) -> None:
+        """Serve no more, and let the state serve no more."""
+        state, inbox = self.state, self.actor_inbox
+        state.last = state.latest
+        # ORDER: nothing an interrupt could come after stands in between; an owner that
+        # lived on would bring back with its next write what was dropped.
+        state.revision = RETIRED
+        inbox.closed = True
+        inbox.actor = None
 
     def _limit(self, command: SetLimits) -> None:
         if command.limits is not None:  # The supervisor puts in the manager's.
@@ -178,7 +192,9 @@ class Owner(Overwriter):
         if armed:
             hit("supervisor.passivate")
         if not self.state.keys:
-            self.state.retire()  # Nothing to come back to.
+            self._retire()  # Nothing to come back to.
+        elif self.state.next_expiry < self.state.alarm:
+            self._set_alarm()  # An interrupt came between a write and its alarm.
         self._end(None)
         return True
 
@@ -195,10 +211,12 @@ class Owner(Overwriter):
     def _set_alarm(self) -> None:
         """Have somebody come when the next entry expires."""
         state, supervisor = self.state, self._supervisor
-        state.alarm = state.next_expiry
-        if state.alarm < inf:
+        when = state.next_expiry
+        if when < inf:
             ring = partial(tell, ref(supervisor), ExpireState(state.scope))
-            self._clock.call_at(state.alarm, ring)
+            self._clock.call_at(when, ring)
+        # ORDER: last; an interrupt must not leave an alarm noted that never rings.
+        state.alarm = when
 
     def _fail_over(self, error: Exception, before: int) -> NoReturn:
         """End after a bug of ours; the last published state is what counts."""

@@ -9,9 +9,12 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from sys import maxsize
 from typing import Any, Final, cast
 from weakref import ref
+
+import pykka
 
 from stateward.actors.core import faults
 from stateward.actors.core.errors import (
@@ -115,7 +118,8 @@ class Supervisor(TurnActor):
         self._clock = clock
         self._dispatcher = dispatcher
         self._idle_timeout = idle_timeout
-        self._ticking = False
+        self._next_tick = -inf
+        """When idle owners are looked for again."""
         self._myself: TurnRef[Supervisor] = cast("TurnRef[Supervisor]", self.actor_ref)
         self._overrides: dict[OwnerScope, Limits] = {}
         self._failures: dict[OwnerScope, deque[float]] = {}
@@ -224,12 +228,7 @@ class Supervisor(TurnActor):
     def _owner_gone(self, signal: OwnerGone) -> None:
         """Forget an owner that ended, and judge one that failed."""
         directory, scope = self._directory, signal.scope
-        if directory.owners.get(scope) is signal.ref:
-            del directory.owners[scope]
-        state = directory.states.get(scope)
-        if state is not None and state.revision == RETIRED:
-            self._floor = max(self._floor, state.last)
-            del directory.states[scope]
+        self._forget(scope, signal.ref)
         if signal.error is None:
             directory.passivations += 1
             return
@@ -244,26 +243,41 @@ class Supervisor(TurnActor):
             )
             logger.error("%s is in quarantine", scope, exc_info=signal.error)
 
+    def _forget(self, scope: OwnerScope, owner: pykka.ActorRef[Any]) -> None:
+        """Have the directory know nothing of an owner that ended."""
+        directory = self._directory
+        if directory.owners.get(scope) is owner:
+            del directory.owners[scope]
+        state = directory.states.get(scope)
+        if state is not None and state.revision == RETIRED:
+            self._floor = max(self._floor, state.last)
+            del directory.states[scope]
+
     def _keep_ticking(self) -> None:
         """See to it that idle owners are looked for while there are owners."""
-        if self._ticking or self._idle_timeout is None:
+        now = self._clock.now()
+        if self._idle_timeout is None or self._next_tick > now:
             return
-        self._ticking = True
-        when = self._clock.now() + self._idle_timeout / 2
+        when = now + self._idle_timeout / 2
         self._clock.call_at(when, partial(tell, ref(self._myself), Tick()))
+        # ORDER: last; an interrupt must not leave a tick noted that never comes.
+        self._next_tick = when
 
     def _tick(self) -> None:
-        self._ticking = False
-        if self._directory.closed or self._idle_timeout is None:
+        directory = self._directory
+        if directory.closed or self._idle_timeout is None:
             return
         since = self._clock.now() - self._idle_timeout
-        for scope, owner in self._directory.owners.items():
-            if self._directory.states[scope].used <= since:
+        for scope, owner in list(directory.owners.items()):
+            state = directory.states.get(scope)
+            if not owner.is_alive():
+                self._forget(scope, owner)  # An interrupt kept it from saying so.
+            elif state is not None and state.used <= since:
                 try:
                     owner.tell(Passivate(scope, idle_since=since))
                 except (StateError, MailboxFullError):
                     continue  # RACE: it has ended, or is anything but idle.
-        if self._directory.owners:
+        if directory.owners:
             self._keep_ticking()
 
 

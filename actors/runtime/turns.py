@@ -176,13 +176,16 @@ class TurnRef(pykka.ActorRef[A]):
         if inbox.turn._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001  # as Condition does
             raise ReentrantCallError(f"{self} asked itself inside its turn")
         future: TurnFuture[Any] = TurnFuture()
-        envelope = Envelope(message, future)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        envelope = Envelope(message, future, deadline)
         try:
             if threading.current_thread() is threading.main_thread():
                 inbox.put(envelope)
             else:
                 inbox.append(envelope)
-                inbox.run()
+                inbox.run(envelope)
+                if inbox.closed:
+                    inbox.give_back(envelope)
             return future.get(timeout=timeout)
         except BaseException as error:
             # Interrupted, or too late: nobody will ask for the answer any more.
@@ -195,6 +198,16 @@ class TurnRef(pykka.ActorRef[A]):
                 f"no answer from {self} within {timeout} seconds",
                 effect="none" if withdrawn else "unknown",
             ) from None
+
+    def __str__(self) -> str:
+        """Name the actor as it names itself, while there is one."""
+        actor = self._actor_weakref()
+        return super().__str__() if actor is None else str(actor)
+
+    def is_alive(self) -> bool:
+        """Return whether the actor takes messages."""
+        # Not `actor_stopped`, which an interrupt could leave behind.
+        return not self.actor_inbox.closed
 
     def _check_alive(self) -> None:
         if busy:
@@ -286,8 +299,17 @@ class TurnActor(pykka.Actor):
         return TurnFuture()
 
     def _start_actor_loop(self) -> None:
-        with self.actor_inbox.turn:
-            self._actor_loop_setup()
+        inbox = self.actor_inbox
+        with inbox.turn:
+            inbox.running = True
+            try:
+                self._actor_loop_setup()
+            finally:
+                inbox.running = False
+            if self.actor_stopped.is_set():
+                inbox.close()  # `on_start` failed.
+        if inbox.mail:
+            inbox.submit(inbox)  # RACE: a worker may have looked before the end.
 
     def take_turn(self, message: Any) -> Any:
         """Handle `message` in the caller's thread, which holds the turn."""

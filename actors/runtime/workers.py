@@ -80,13 +80,22 @@ class _Crew:
                 daemon=True,
             )
             self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads; those there are go on.
+                self._threads.remove(thread)
+                self._idle -= 1
+                if not self._threads:
+                    raise
+                logger.exception("No thread for %s", thread.name)
 
     def dismiss(self) -> list[threading.Thread]:
         """Let every thread finish what was submitted, and return them."""
         with self._lock:
             self._closed = True
-            threads, self._threads = self._threads, []
+            # Kept, so that it can be repeated after an interrupt.
+            threads = list(self._threads)
         for _ in threads:
             self._tasks.put(None)
         return threads
