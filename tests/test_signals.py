@@ -100,10 +100,7 @@ def test_signal_handler_may_close_while_the_manager_is_being_closed() -> None:
 
 @pytest.mark.slow
 def test_write_happens_or_not_when_interrupted_by_real_signals() -> None:
-    """Thousands of interrupted writes leave no half, no wrong count and no stuck scope.
-
-    A reader in another thread never sees half of one either.
-    """
+    """Thousands of interrupted writes leave no half, no wrong count, no stuck scope."""
     chance = random.Random(SEED)
     with (
         alarm() as bell,
