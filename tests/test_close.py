@@ -237,7 +237,8 @@ def test_managers_live_side_by_side() -> None:
 @pytest.mark.slow
 def test_stopping_many_owners_takes_linear_time() -> None:
     """Stopping 20,000 owners takes about ten times as long as stopping 2,000."""
-    assert seconds_to_stop(20_000) < 40 * max(seconds_to_stop(2_000), 0.01)
+    few = min(seconds_to_stop(2_000) for _ in range(3))
+    assert seconds_to_stop(20_000) < 25 * few  # a search of a list: 50 and more
 
 
 def seconds_to_stop(owners: int) -> float:
