@@ -10,7 +10,6 @@ Algorithm with Eager Validation", DISC 2006.
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from types import TracebackType
 from typing import Self, TypeVar
 
 from stateward.actors.core import reader
@@ -156,6 +155,12 @@ class TransactionScope(MutableMapping[str, JsonValue]):
         self._replace(key, merged)
         return merged
 
+    def popitem(self) -> tuple[str, JsonValue]:
+        """Remove the newest entry, and return its key and value; raise if none is."""
+        for key in reversed(list(self)):
+            return key, self.pop(key)
+        raise MissingKeyError(f"{self._scope} holds nothing")
+
     def clear(self) -> None:
         """Remove every key of the scope when the transaction is committed."""
         for key in list(self):
@@ -234,12 +239,7 @@ class Transaction(TransactionScope):
         """Begin the block that ends with `commit`."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Commit, or discard if the block raised; no effect if it has ended itself."""
         if kind is None and not self.over:
             self.commit()

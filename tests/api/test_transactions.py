@@ -93,6 +93,8 @@ def test_transaction_reads_its_own_writes(state: WorkflowState) -> None:
         with pytest.raises(MissingKeyError):
             del tx["b"]
         assert tx.step("s").get("a") is None
+        tx.step("s")["z"] = 1
+        assert list(tx) == ["a", "c", "new"]
     assert dict(state) == {"a": [1], "c": 1, "new": {"x": 1}}
 
 
@@ -294,8 +296,12 @@ def test_transaction_is_a_mutable_mapping(state: WorkflowState) -> None:
         assert tx.pop("b", 7) == 7
         tx.update({"d": 4}, e=5)
         assert tx == {"a": 1, "c": 3, "d": 4, "e": 5}
-        assert tx.popitem() == ("a", 1)
-    assert dict(state) == {"c": 3, "d": 4, "e": 5}
+        assert tx.popitem() == ("e", 5)
+        assert tx.step("s").setdefault("x", 1) == 1
+        assert tx.step("s").popitem() == ("x", 1)
+        with pytest.raises(MissingKeyError):
+            tx.step("s").popitem()
+    assert dict(state) == {"a": 1, "c": 3, "d": 4}
 
 
 @pytest.mark.parametrize("alien", [it[0] for it in ALIEN], ids=label)

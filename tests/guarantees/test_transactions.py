@@ -5,8 +5,16 @@ from typing import Any
 
 import pytest
 
-from stateward import ConflictError, Transaction, UsageError, WorkflowState
-from stateward.actors.core import faults
+from stateward import (
+    ConflictError,
+    StateManager,
+    Transaction,
+    UsageError,
+    WorkflowState,
+)
+from stateward.actors.core import faults, reader
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.state import OwnerState
 from stateward.testing import SimulatedClock
 from tests.support import refused, unchanged
 
@@ -171,6 +179,54 @@ def test_expired_key_is_absent_in_transactions(
     assert dict(state) == {"c": 1}
     assert state.transaction().get("a") is None
     assert list(state.transaction()) == ["c"]
+
+
+def test_read_is_stale_when_its_key_expires_unswept(
+    paused: StateManager, clock: SimulatedClock
+) -> None:
+    """A key read before its instant and looked at after it is a conflict."""
+    state = paused.workflow_state("w")
+    state.set("a", 1, ttl=10)
+    tx = state.transaction()
+    assert tx["a"] == 1
+    clock.advance(10)
+    with pytest.raises(ConflictError, match="read at revision 1 and is at 0 now"):
+        tx.get("a")
+
+
+def test_read_is_taken_again_when_a_write_overtakes_it(
+    state: WorkflowState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found as another revision came is found anew, as of that one."""
+    state.update({"a": 1, "b": 1})
+    meddle(monkeypatch, lambda: state.set("b", 2))
+    with state.transaction() as tx:
+        assert (tx["a"], tx["b"]) == (1, 2)
+    assert tx.revision == 2
+
+
+def test_read_finds_nothing_when_the_workflow_is_dropped_under_it(
+    state: WorkflowState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A workflow that goes while it is looked at is looked for again."""
+    state["a"] = 1
+    meddle(monkeypatch, state.drop)
+    with state.transaction() as tx:
+        assert tx.get("a") is None
+
+
+def meddle(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Have `action` done once, just before a read looks at the table."""
+    find, actions = reader.find, [action]
+
+    def meddled(
+        state: OwnerState, step_name: str | None, key: str, now: float
+    ) -> Cell | None:
+        if actions:
+            actions.pop()()
+        return find(state, step_name, key, now)
+
+    monkeypatch.setattr(reader, "find", meddled)
 
 
 def test_transact_repeats_after_each_conflict(state: WorkflowState) -> None:
