@@ -1,4 +1,4 @@
-"""Set-up shared by every test: Hypothesis profiles, leaked threads, documents.
+"""Set-up shared by every test: Hypothesis profiles, what may not be left, documents.
 
 `STATEWARD_PROFILE` chooses how hard Hypothesis looks: `dev`, `ci` (the default) or
 `soak`. Under `ci` and `soak` the run draws one seed for all its tests and prints it
@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Final
 
 import hypothesis
+import pykka
 import pytest
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
+from stateward.actors.runtime.turns import TurnRef
+
 ROOT: Final = Path(__file__).resolve().parent
 THREAD_PREFIX: Final = "stateward-"
 SHARED_PREFIX: Final = "stateward-shared-"  # of actors without a manager; they stay
-JOIN_SECONDS: Final = 5.0  # LIMIT: how long all threads of one test have to end
+JOIN_SECONDS: Final = 5.0  # LIMIT: how long all that one test started has to end
 
 hypothesis.settings.register_profile("dev", max_examples=30, deadline=None)
 hypothesis.settings.register_profile(
@@ -83,8 +86,31 @@ def commit_id() -> str:
 
 
 @contextlib.contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Fail the test when a thread or an actor of ours that it started outlives it."""
+    with all_actors_ended(), all_threads_ended():
+        yield
+
+
+@contextlib.contextmanager
+def all_actors_ended() -> Iterator[None]:
+    """Fail when Pykka's registry lists an actor of ours that it did not list before."""
+    before = pykka.ActorRegistry.get_all()
+    yield
+    deadline = time.monotonic() + JOIN_SECONDS
+    while left := sorted(
+        str(ref)
+        for ref in pykka.ActorRegistry.get_all()
+        if isinstance(ref, TurnRef) and ref not in before
+    ):
+        if time.monotonic() > deadline:
+            pytest.fail(f"actors left behind: {', '.join(left)}")
+        time.sleep(0.002)  # One that was told to stop has yet to do so.
+
+
+@contextlib.contextmanager
 def all_threads_ended() -> Iterator[None]:
-    """Fail the test when a thread of ours that it started outlives it."""
+    """Fail when a thread of ours that was started in the block outlives it."""
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + JOIN_SECONDS
@@ -102,9 +128,9 @@ def all_threads_ended() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_left_behind() -> Iterator[None]:
-    """Hold every test to `all_threads_ended`."""
-    with all_threads_ended():
+def clean_end() -> Iterator[None]:
+    """Hold every test to `nothing_left_behind`."""
+    with nothing_left_behind():
         yield
 
 
@@ -117,12 +143,12 @@ def enter_document(namespace: dict[str, object]) -> None:
     with contextlib.ExitStack() as document:
         folder = document.enter_context(tempfile.TemporaryDirectory())
         document.enter_context(contextlib.chdir(folder))
-        document.enter_context(all_threads_ended())
+        document.enter_context(nothing_left_behind())
         open_documents.append(document.pop_all())
 
 
 def leave_document(namespace: dict[str, object]) -> None:
-    """Let go of what the snippets of a document made, then check its threads."""
+    """Let go of what the snippets of a document made, then check what is left."""
     namespace.clear()
     open_documents.pop().close()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
+import pykka
 import pytest
 
 from stateward import JsonValue, Limits, StateManager, WorkflowScope, WorkflowState
@@ -125,7 +126,7 @@ def test_waiting_write_leaves_the_scope_usable_when_interrupted_at_any_point() -
 
 @pytest.mark.slow
 def test_close_can_be_repeated_when_interrupted_at_any_point() -> None:
-    """Wherever closing is interrupted, closing again ends every thread."""
+    """Wherever closing is interrupted, closing again ends every thread and actor."""
 
     def begin() -> StateManager:
         manager = StateManager(ask_timeout=5)
@@ -140,6 +141,9 @@ def test_close_can_be_repeated_when_interrupted_at_any_point() -> None:
         interrupter.run(manager.close)
         manager.close()
         assert set(threading.enumerate()) <= before, interrupter.place
+        assert not manager.supervisor.is_alive(), interrupter.place
+        left = pykka.ActorRegistry.get_all()
+        assert manager.supervisor not in left, interrupter.place
 
 
 @pytest.mark.parametrize(

@@ -357,12 +357,12 @@ class TurnActor(pykka.Actor):
             self._handle_failure(*exc_info())
 
     def _stop(self) -> None:
-        # ORDER: closed first, so that nothing more is queued behind the stop.
-        self.actor_inbox.close()
+        # ORDER: closed last; until then an interrupted stop can be repeated, afterwards
+        # the actor is dead to everybody and could not be taken off the registry.
         if self.registered:
-            super()._stop()
-            return
+            ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
+        self.actor_inbox.close()
         try:
             self.on_stop()
         except Exception:  # noqa: BLE001  # logged; the actor has ended already
