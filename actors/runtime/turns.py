@@ -23,9 +23,9 @@ a blocking `with lock:` (no deadline, and a convoy behind a slow function).
 """
 
 import logging
+import os
 import threading
 import time
-from functools import cached_property
 from sys import exc_info
 from threading import get_ident
 from typing import Any, ClassVar, Final, Self, TypeVar, cast
@@ -43,6 +43,7 @@ from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import FORKED, busy, check_may_wait
 from stateward.actors.runtime.inbox import (
     Envelope,
+    StopFlag,
     StoppedError,
     TurnInbox,
     TurnTimeoutError,
@@ -220,17 +221,6 @@ BUSY: Final = object()
 """What `attempt` returns when the message has to be queued."""
 
 
-class _StopFlag(threading.Event):
-    """An `Event` that costs 100 bytes and not 1,300 until somebody waits for it."""
-
-    def __init__(self) -> None:
-        self._flag = False
-
-    @cached_property
-    def _cond(self) -> threading.Condition:
-        return threading.Condition()
-
-
 class TurnActor(pykka.Actor):
     """A Pykka actor without a thread of its own; see the rules of this module.
 
@@ -273,7 +263,7 @@ class TurnActor(pykka.Actor):
             **kwargs: For Pykka.
         """
         super().__init__(*args, **kwargs)
-        self.actor_stopped = _StopFlag()
+        self.actor_stopped = StopFlag()
         self._actor_ref = TurnRef(self)
         inbox = self.actor_inbox
         inbox.limit = pending_max
@@ -377,7 +367,29 @@ def _check_may_ask(inbox: TurnInbox) -> None:
 
 def _check_not_forked(inbox: TurnInbox) -> None:
     """Raise if this process came over a fork without the actor's workers."""
-    if FORKED in busy and getattr(inbox.dispatcher, "forked", False):
+    if FORKED in busy and _is_left_behind(inbox):
         raise ForkedError(
             "this manager stayed in the parent process; make a new one in the child"
         )
+
+
+def _is_left_behind(inbox: TurnInbox) -> bool:
+    return getattr(inbox.dispatcher, "forked", False)
+
+
+def _after_fork() -> None:
+    """In the child: free Pykka's registry of a lock, and of what stayed behind."""
+    # RACE: another thread of the parent may have held it, and would for ever.
+    ActorRegistry._actor_refs_lock = threading.RLock()  # noqa: SLF001
+    # All at once and unlogged: one by one it takes quadratic time, and the lock of
+    # somebody's log handler may have come along as well.
+    listed = ActorRegistry._actor_refs  # noqa: SLF001
+    listed[:] = [
+        ref
+        for ref in listed
+        if not (isinstance(ref, TurnRef) and _is_left_behind(ref.actor_inbox))
+    ]
+
+
+# ORDER: after that of `workers`, imported above, which says who stayed behind.
+os.register_at_fork(after_in_child=_after_fork)
