@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Final
 
 from hypothesis import strategies as st
+from hypothesis.stateful import Bundle
 from hypothesis.strategies import SearchStrategy
 
 from property_tests.strategies import values
@@ -36,7 +37,7 @@ from stateward.messages import (
 KEY_BYTES: Final = 16
 """A `max_key_bytes` that the last of `KEYS` is over."""
 KEYS: Final = ("k", "k:1", "k%3A1", "\u00e1", "a\u0301", "seventeen letters")
-"""Few enough to meet often."""
+"""Of which a run uses some."""
 
 
 class Expected(Enum):
@@ -138,7 +139,8 @@ MESSAGES: Final[dict[str, Callable[..., Message]]] = {
 
 # ---------------------------------------------------------------------- strategies
 
-keys: Final = st.sampled_from(KEYS)
+keys: Final[Bundle[str]] = Bundle("keys")
+"""Those of one run: few, so that calls meet."""
 small_values: Final[SearchStrategy[JsonValue]] = st.one_of(
     st.sampled_from((0, 1, -1, 1.5, True, None, "", "text", [], {}, [1], {"a": 1}))
     | st.sampled_from(((1 << 64) - 1, -(1 << 63), -0.0, 1e308, [[[]]], {"a": {"b": 1}}))
@@ -213,6 +215,7 @@ messages: Final[SearchStrategy[Call]] = writes | _call("get", keys)
 transaction_calls: Final[SearchStrategy[Call]] = st.one_of(
     _call("set", keys, small_values, ttl=ttls),
     _call("delete", keys),
+    _call("increment", keys),
     _call("increment", keys, numbers),
     _call("append", keys, small_values),
     _call("merge", keys, patches),
