@@ -126,8 +126,10 @@ class Machine(RuleBasedStateMachine):
         """Close, and find it closed."""
         if self.harness is not None:
             self.it.close()
-            with pytest.raises(ClosedError):
-                self.it.handle(SCOPES[0]).set("k", 1)
+            for scope in SCOPES:
+                for call in (Call("get", ("k",)), Call("set", ("k", 1))):
+                    with pytest.raises(ClosedError):
+                        call.on(self.it.handle(scope))
 
     # What every machine does, so that there is something to find.
 
