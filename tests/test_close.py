@@ -135,6 +135,35 @@ def test_write_is_answered_when_its_worker_has_just_gone(
     assert caught.value.effect == "none"
 
 
+@pytest.mark.parametrize("active", [True, False])
+def test_close_ends_reads_of_handles_that_know_their_way(active: bool) -> None:
+    """What a handle has read before it reads no more, its owner active or not."""
+    manager = StateManager()
+    state = manager.workflow_state("w")
+    state.update({"number": 1, "list": [1]})
+    reads: tuple[Callable[[], object], ...] = (
+        *(
+            partial(read, key)
+            for read in (state.get, state.view, state.entry)
+            for key in ("number", "list", "none")
+        ),
+        partial(state.get_many, ["number"]),
+        partial(state.__contains__, "number"),
+        state.snapshot,
+        partial(len, state),
+        partial(list, state),
+        state.steps,
+    )
+    for read in reads:
+        read()
+    if not active:
+        assert manager.passivate(state.scope)
+    manager.close()
+    for read in reads:
+        with pytest.raises(ClosedError):
+            read()
+
+
 def test_close_by_several_threads_closes_once() -> None:
     """All who close at the same time return when everything has ended."""
     for _ in range(10):

@@ -116,6 +116,28 @@ def test_first_write_leaves_a_working_engine_when_interrupted_at_any_point() -> 
 
 
 @pytest.mark.slow
+def test_handle_finds_the_new_owner_when_interrupted_on_its_way_there() -> None:
+    """A handle that has learnt half of a new route writes to what there is now."""
+
+    def begin(manager: StateManager) -> WorkflowState:
+        state = manager.workflow_state("w")
+        state.set("a", "old")
+        manager.workflow_state("w").drop()
+        manager.workflow_state("w").set("a", "new")
+        return state
+
+    with StateManager() as manager:
+        state = begin(manager)
+        total = points(lambda: state.set("b", 1))
+    for point in range(1, total + 1):
+        with StateManager() as manager:
+            state, interrupter = begin(manager), Interrupter(point)
+            interrupter.run(lambda it=state: it.set("b", 1))  # type: ignore[misc]  # mypy cannot infer a default's type
+            state.set("a", "newest")
+            assert manager.workflow_state("w")["a"] == "newest", interrupter.place
+
+
+@pytest.mark.slow
 def test_waiting_write_leaves_the_scope_usable_when_interrupted_at_any_point() -> None:
     """An interrupt while a write waits for its turn blocks nobody."""
     total = len(list(waits_interrupted(0)))

@@ -10,6 +10,7 @@ from stateward.actors.core.values import pack
 from stateward.actors.runtime.overwrite import Overwriter
 from stateward.messages import SetState
 from stateward.testing import SimulatedClock
+from tests.support import unchanged
 
 
 def cell_for(state: ScopedState, key: str, value: object) -> Cell:
@@ -62,6 +63,19 @@ def test_overwrite_steps_aside_when_the_write_is_not_usual() -> None:
             assert send("key", 2) is None
         assert state.snapshot() == before
         assert state.revision == before.revision
+
+
+def test_overwrite_steps_aside_for_the_table_of_a_dropped_workflow() -> None:
+    """A write by an old route changes neither what was dropped nor what came since."""
+    with StateManager() as manager:
+        state = manager.workflow_state("w")
+        state.set("key", "old")
+        stale = cell_for(state, "key", 2)
+        state.drop()
+        state.set("key", 1)
+        with unchanged(state):
+            assert state.ask(stale) is None  # type: ignore[arg-type]  # no message
+        assert stale.table["key"].value == "old"
 
 
 def test_overwrite_steps_aside_when_the_owner_would_outgrow_its_bytes() -> None:
