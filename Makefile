@@ -73,6 +73,20 @@ test: setup  ## run every test, then check what they covered
 	@$(BIN)/coverage report
 	@tail -n 1 build/pytest.log
 
+# Pykka ships its tests in its sdist only. Their package is called `tests`, as ours is,
+# so they are run from where they lie, and none of our set-up is loaded.
+PYKKA = build/pykka/pykka-$(shell $(BIN)/python -c 'import importlib.metadata as m; print(m.version("pykka"))')
+
+.PHONY: pykka-suite
+pykka-suite: setup  ## run Pykka's own tests over TurnActor
+	@test -d $(PYKKA)/tests || { \
+	    $(PIP) download --no-deps --no-binary pykka --dest build/pykka \
+	        pykka==$(patsubst pykka-%,%,$(notdir $(PYKKA))) \
+	    && tar -xzf $(PYKKA).tar.gz -C build/pykka; }
+	@cd $(PYKKA) && PYTHONPATH=$(CURDIR)/tests/pykka_suite \
+	    $(CURDIR)/$(PYTEST) --quiet -p over_turns -p no:cacheprovider \
+	    --rootdir=. --config-file=pyproject.toml --confcutdir=. tests
+
 # mypy names the links; the reader wants the files behind them.
 LINKS := build/__editable__[^/]*/stateward
 
