@@ -119,7 +119,8 @@ bench-smoke: setup  ## only see that the benchmarks run, on a small size
 
 .PHONY: soak
 soak: setup  ## run the property tests with 10,000 examples each
-	@STATEWARD_PROFILE=soak $(PYTEST) --numprocesses=$(WORKERS) property_tests
+	@STATEWARD_PROFILE=soak $(PYTEST) --numprocesses=$(WORKERS) \
+	    --override-ini=faulthandler_timeout=0 --durations=0 property_tests
 
 # -- release --------------------------------------------------------------------------
 
