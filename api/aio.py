@@ -19,7 +19,6 @@ from stateward.actors.core.messages import (
     ClearState,
     DeleteManyState,
     DeleteState,
-    DropState,
     IncrementState,
     MergeState,
     Message,
@@ -148,7 +147,7 @@ class AsyncScopedState(ReadableState):
 
     def transaction(self) -> "AsyncTransaction":
         """Begin a transaction, to be used in an `async with` block."""
-        return AsyncTransaction(Transaction(self._manager.engine, self._scope))
+        return AsyncTransaction(Transaction(self._host.engine, self._scope))
 
     async def transact(
         self, function: Callable[[Transaction], T], *, attempts: int = 32
@@ -165,7 +164,7 @@ class AsyncScopedState(ReadableState):
         raise InvariantError("the last attempt neither returned nor raised")
 
     async def _ask(self, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
-        return await self._manager.engine.ask_soon(self._owner, message)
+        return await self._host.engine.ask_soon(self._owner, message)
 
 
 class AsyncWorkflowState(AsyncScopedState):
@@ -196,13 +195,11 @@ class AsyncWorkflowState(AsyncScopedState):
 
     async def drop(self) -> bool:
         """Forget the workflow and its steps at once; return whether it held a key."""
-        return bool(
-            await self._manager.engine.ask_supervisor_soon(DropState(self._scope))
-        )
+        return await self._host.drop_soon(self.workflow_id)
 
     @property
     def _sync(self) -> WorkflowState:
-        return WorkflowState(self._manager, self._scope)
+        return WorkflowState(self._host, self._scope)
 
 
 class AsyncTransaction:

@@ -31,7 +31,7 @@ from stateward.actors.core.scopes import (
     StepScope,
     WorkflowScope,
 )
-from stateward.actors.core.state import NOWHERE, OwnerState
+from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import PLAIN, JsonValue, dumps, pack
 from stateward.actors.runtime.turns import BUSY
 from stateward.reads import ReadableState
@@ -69,7 +69,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         """The same scope for asyncio; reads are plain calls, writes are awaited."""
         from stateward.aio import AsyncScopedState
 
-        return AsyncScopedState(self._manager, self._scope)
+        return AsyncScopedState(self._host, self._scope)
 
     def set(
         self,
@@ -284,7 +284,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             ...     state.step("ship").get("ready")
             True
         """
-        return Transaction(self._manager.engine, self._scope)
+        return Transaction(self._host.engine, self._scope)
 
     def transact(
         self, function: Callable[[Transaction], T], *, attempts: int = 32
@@ -321,12 +321,9 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             reply = ref.attempt(message)
             if reply is not BUSY:
                 return reply
-        engine = self._manager.engine
+        engine = self._host.engine
         reply = engine.ask_owner(self._owner, message)
-        # The route for next time, as far as there is one.
-        self._ref = engine.directory.owners.get(self._owner)
-        state = engine.directory.states.get(self._owner)
-        self._table = NOWHERE if state is None else state.table(self._scope.step_name)
+        self._ref, self._table = engine.route(self._scope)
         return reply
 
 
@@ -348,11 +345,11 @@ class WorkflowState(ScopedState):
         """The same workflow for asyncio; reads are plain calls, writes are awaited."""
         from stateward.aio import AsyncWorkflowState
 
-        return AsyncWorkflowState(self._manager, self._scope)
+        return AsyncWorkflowState(self._host, self._scope)
 
     def step(self, name: str) -> ScopedState:
         """Return the state of the step `name`."""
-        return self._manager.state(StepScope(self.workflow_id, name))
+        return self._host.state(StepScope(self.workflow_id, name))
 
     def steps(self) -> list[str]:
         """Return the names of the steps that hold anything, in order of first use."""
@@ -362,20 +359,20 @@ class WorkflowState(ScopedState):
             reader.count(state, None, now)
             return [
                 name
-                for name, _ in state.tables()
-                if name is not None and reader.count(state, name, now)
+                for name, table in state.tables()
+                if name and not table.hidden and reader.count(state, name, now)
             ]
 
         return self._read(read, [])
 
     def global_state(self) -> ScopedState:
         """Return the state every workflow shares."""
-        return self._manager.state(GlobalScope())
+        return self._host.state(GlobalScope())
 
     def custom_state(self, namespace: str) -> ScopedState:
         """Return the state of a namespace of the application's own."""
-        return self._manager.state(CustomScope(namespace))
+        return self._host.state(CustomScope(namespace))
 
     def drop(self) -> bool:
         """Forget the workflow and its steps at once; return whether it held a key."""
-        return self._manager.drop_workflow(self.workflow_id)
+        return self._host.drop_workflow(self.workflow_id)

@@ -1,10 +1,11 @@
 """The manager: what a host application embeds."""
 
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import finalize
 
 import pykka
@@ -21,12 +22,22 @@ from stateward.actors.core.scopes import (
     StepScope,
     WorkflowScope,
 )
+from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.supervisor import Supervisor
 from stateward.actors.store.urls import check_url
 from stateward.handles import ScopedState, WorkflowState
 
+if TYPE_CHECKING:
+    from stateward.workflows.aio import AsyncRuns
+    from stateward.workflows.flows import Nodes
+    from stateward.workflows.results import RunResult
+    from stateward.workflows.runner import StepEvent
+    from stateward.workflows.runs import Run, Runs
+    from stateward.workflows.strategies import Access
+
 Durability = Literal["synced", "buffered"]
+_UNSET: Final[Any] = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +129,8 @@ class StateManager:
             idle_timeout=idle_timeout,
             ask_timeout=ask_timeout,
         )
+        self._runs: Runs | None = None
+        self._making = threading.RLock()
         self._finalizer = finalize(self, _forgotten, self._engine, store)
 
     @property
@@ -129,6 +142,10 @@ class StateManager:
     def supervisor(self) -> "pykka.ActorRef[Supervisor]":
         """The supervisor, for hosts that speak in `stateward.messages`."""
         return self._engine.supervisor
+
+    def as_manager(self) -> Self:
+        """Return this; see `Host` in `stateward.reads`."""
+        return self
 
     def __repr__(self) -> str:
         """Name the store."""
@@ -167,7 +184,9 @@ class StateManager:
     # -------------------------------------------------------------- workflows
 
     def workflow_ids(self) -> list[str]:
-        """Return the ids of the workflows that hold a key, steps' keys included.
+        """Return the ids of the workflows that hold a key, or the record of a run.
+
+        A step's keys count as well.
 
         Cost: O(workflows).
         """
@@ -185,6 +204,11 @@ class StateManager:
         """
         return bool(self._engine.ask(DropState(WorkflowScope(workflow_id))))
 
+    async def drop_soon(self, workflow_id: str) -> bool:
+        """As `drop_workflow`, without ever blocking the running loop."""
+        message = DropState(WorkflowScope(workflow_id))
+        return bool(await self._engine.ask_supervisor_soon(message))
+
     def set_limits(self, workflow_id: str, limits: Limits | None) -> None:
         """Hold one workflow to other limits than the manager's.
 
@@ -195,6 +219,124 @@ class StateManager:
             limits: The limits from now on; `None` for the manager's again.
         """
         self._engine.ask(SetLimits(WorkflowScope(workflow_id), limits))
+
+    # ------------------------------------------------------------------- runs
+
+    def run(
+        self,
+        flow: "Nodes",
+        workflow_id: str,
+        *,
+        input: JsonValue = _UNSET,  # type: ignore[assignment]  # noqa: A002  # its name
+        access: "Access | None" = None,
+        restart: bool = False,
+        on_event: "Callable[[StepEvent], None] | None" = None,
+    ) -> "RunResult":
+        """Run a flow for a workflow, and return how that ended.
+
+        What has been done is recorded through the workflow's owner. Run again with the
+        same id, the flow continues: what has finished is not repeated, what failed, was
+        cancelled or was never begun is run. A run that is completed is not run again.
+
+        Args:
+            flow: A workflow of `stateward.workflows`, a step or a function.
+            workflow_id: Whose state the steps share.
+            input: JSON, for every step to read. Left out, a run that is continued
+                keeps its own, and a new one has `None`.
+            access: What steps may reach beyond the workflow; `Access()` if `None`.
+            restart: Forget what is recorded of an earlier run, and begin anew. State
+                that steps have written is kept.
+            on_event: Called, by any thread, when a step begins or ends.
+
+        Raises:
+            InvalidFlowError: `flow` makes no sense. Effect: none.
+            InvalidValueError: `input` is not JSON. Effect: none.
+            FlowChangedError: The run was begun with another flow or another input.
+                Effect: none.
+            AlreadyRunningError: The workflow is being run. Effect: none.
+            RunLostError: The workflow was dropped meanwhile.
+            StateError: Progress could not be recorded; run again to continue.
+
+        Concurrency: Any thread. Plain steps run in threads of the manager, `async` ones
+            in its event loop. Interrupting the wait cancels the run.
+        Cost: Some 20 us a step beyond its function.
+
+        Example:
+            >>> from stateward import StateManager
+            >>> from stateward.workflows import Sequential, step
+            >>> @step
+            ... def greet(ctx):
+            ...     return f"Hello, {ctx.input}!"
+            >>> with StateManager() as manager:
+            ...     manager.run(Sequential("hello", greet), "w", input="world").output
+            'Hello, world!'
+        """
+        run = self.start(
+            flow,
+            workflow_id,
+            input=input,
+            access=access,
+            restart=restart,
+            on_event=on_event,
+        )
+        try:
+            return run.result()
+        except (KeyboardInterrupt, SystemExit):
+            run.cancel("whoever waited for the run was interrupted")
+            run.result()
+            raise
+
+    def start(
+        self,
+        flow: "Nodes",
+        workflow_id: str,
+        *,
+        input: JsonValue = _UNSET,  # type: ignore[assignment]  # noqa: A002  # its name
+        access: "Access | None" = None,
+        restart: bool = False,
+        on_event: "Callable[[StepEvent], None] | None" = None,
+    ) -> "Run":
+        """As `run`, but do not wait: the `Run` returned can be waited for."""
+        from stateward.workflows.runs import UNSET
+
+        return self.runs.start(
+            flow,
+            workflow_id,
+            input_=UNSET if input is _UNSET else input,
+            access=access,
+            restart=restart,
+            on_event=on_event,
+        )
+
+    def cancel(self, workflow_id: str, reason: str = "the run was cancelled") -> bool:
+        """Cancel the run of a workflow; return whether there was one under way."""
+        return self.runs.cancel(workflow_id, reason)
+
+    def run_state(self, workflow_id: str) -> "RunResult | None":
+        """Return what is recorded of a workflow's run; `None` if nothing is."""
+        return self.runs.state(workflow_id)
+
+    def run_ids(self) -> list[str]:
+        """Return the ids of the workflows that have been run, under way or over."""
+        return self.runs.ids()
+
+    @property
+    def runs(self) -> "Runs":
+        """The runs of this manager; promises no compatibility."""
+        if self._runs is None:
+            # Not at the top: a host without workflows need not load them.
+            from stateward.workflows.runs import Runs
+
+            with self._making:
+                self._runs = self._runs or Runs(self._engine)
+        return self._runs
+
+    @property
+    def aio(self) -> "AsyncRuns":
+        """The same for asyncio: `await manager.aio.run(...)`."""
+        from stateward.workflows.aio import AsyncRuns
+
+        return AsyncRuns(self.runs)
 
     # -------------------------------------------------------------- operation
 
@@ -235,6 +377,7 @@ class StateManager:
     def close(self) -> None:
         """Let what waits be carried out, then end every thread; idempotent.
 
+        Runs under way are cancelled; steps whose functions do not end are left behind.
         Afterwards every call raises `ClosedError`. A write that is under way in another
         thread either happens and is answered, or raises `ClosedError`.
 
@@ -242,6 +385,8 @@ class StateManager:
             AskTimeoutError: A turn takes longer than `ask_timeout`; call again.
             ReentrantCallError: Called inside a turn. Effect: none.
         """
+        if self._runs is not None and not self._engine.forked:
+            self._runs.close(self._engine.ask_timeout)
         self._engine.close()
         self._finalizer.detach()
 

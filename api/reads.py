@@ -10,13 +10,14 @@ from collections.abc import (
     ValuesView,
 )
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, overload
 
 from stateward.actors.core import reader
-from stateward.actors.core.cells import Cell
+from stateward.actors.core.cells import Cell, Table
 from stateward.actors.core.errors import InvalidKeyError, MissingKeyError
-from stateward.actors.core.messages import Revision, checked_keys
-from stateward.actors.core.scopes import StateScope, check_key
+from stateward.actors.core.messages import Message, Revision, checked_keys
+from stateward.actors.core.ports import Clock
+from stateward.actors.core.scopes import OwnerScope, StateScope, check_key
 from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.core.values import FrozenJson, JsonValue, unpack
 from stateward.actors.runtime.owner import Owner
@@ -24,6 +25,7 @@ from stateward.actors.runtime.turns import TurnRef
 from stateward.snapshots import Entry, Snapshot, entry_of
 
 if TYPE_CHECKING:
+    from stateward.handles import ScopedState
     from stateward.manager import StateManager
 
 T = TypeVar("T")
@@ -39,6 +41,56 @@ class _Read(Protocol[R_co]):
     ) -> R_co: ...
 
 
+class Engine(Protocol):
+    """What reads and writes go to: the engine, or the part of it a step may reach."""
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        ...
+
+    def state(self, scope: OwnerScope) -> OwnerState | None:
+        """Return what the owner of `scope` knows; `None` if there is nothing."""
+        ...
+
+    def route(self, scope: StateScope) -> tuple[TurnRef[Owner] | None, Table]:
+        """Return where to send the next write to `scope`, and where to read it."""
+        ...
+
+    def ask_owner(self, scope: OwnerScope, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
+        """Ask the owner of `scope`, and wait for the reply."""
+        ...
+
+    async def ask_soon(self, scope: OwnerScope, message: Message) -> Any:  # type: ignore[explicit-any]  # any reply
+        """As `ask_owner`, without ever blocking the running loop."""
+        ...
+
+
+class Host(Protocol):
+    """Where handles come from: a manager, or the attempt of a step."""
+
+    @property
+    def engine(self) -> Engine:
+        """What the handles stand on."""
+        ...
+
+    def state(self, scope: StateScope) -> "ScopedState":
+        """Return a handle of `scope`."""
+        ...
+
+    def drop_workflow(self, workflow_id: str) -> bool:
+        """Forget a workflow and its steps; return whether it held a key."""
+        ...
+
+    async def drop_soon(self, workflow_id: str) -> bool:
+        """As `drop_workflow`, without ever blocking the running loop."""
+        ...
+
+    def as_manager(self) -> "StateManager":
+        """Return the manager, if whoever holds a handle may have it."""
+        ...
+
+
 class ReadableState(Mapping[str, JsonValue]):
     """The reading half of a handle: it goes to the snapshot cache and never waits.
 
@@ -47,11 +99,11 @@ class ReadableState(Mapping[str, JsonValue]):
     Concurrency: Any thread, inside a turn too. Many-key reads are of one revision.
     """
 
-    __slots__ = ("__weakref__", "_manager", "_owner", "_ref", "_scope", "_table")
+    __slots__ = ("__weakref__", "_host", "_owner", "_ref", "_scope", "_table")
 
-    def __init__(self, manager: "StateManager", scope: StateScope) -> None:
+    def __init__(self, host: "Host", scope: StateScope) -> None:
         """Make a handle; `StateManager.state` is the way to get one."""
-        self._manager = manager
+        self._host = host
         self._scope = scope
         self._owner = scope.owner
         self._table = NOWHERE
@@ -64,13 +116,17 @@ class ReadableState(Mapping[str, JsonValue]):
 
     @property
     def manager(self) -> "StateManager":
-        """Whose state this is."""
-        return self._manager
+        """Whose state this is.
+
+        Raises:
+            AccessDeniedError: This is the handle of a step. Effect: none.
+        """
+        return self._host.as_manager()
 
     @property
     def revision(self) -> Revision:
         """Of the owner, at its newest published; 0 if it holds nothing."""
-        state = self._manager.engine.state(self._owner)
+        state = self._host.engine.state(self._owner)
         return Revision(0 if state is None else max(state.revision, 0))
 
     def __repr__(self) -> str:
@@ -122,7 +178,7 @@ class ReadableState(Mapping[str, JsonValue]):
     def entry(self, key: str) -> Entry | None:
         """Return the value of `key` with all that is known of it; `None` if absent."""
         found = self._find(key)
-        return None if found is None else entry_of(found, self._manager.engine.clock)
+        return None if found is None else entry_of(found, self._host.engine.clock)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, JsonValue]:
         """Return private copies of the values of those `keys` that are there.
@@ -201,7 +257,7 @@ class ReadableState(Mapping[str, JsonValue]):
 
     def _read(self, read: "_Read[T]", absent: T) -> T:
         """Return `read(state, step_name, now=now)`; `absent` if there is no state."""
-        engine = self._manager.engine
+        engine = self._host.engine
         step_name = self._scope.step_name
         state = self._table.state
         while True:

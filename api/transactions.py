@@ -10,12 +10,9 @@ Algorithm with Eager Validation", DISC 2006.
 """
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from stateward.actors.core import reader
-from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import (
-    ClosedError,
     ConflictError,
     InvariantError,
     MissingKeyError,
@@ -24,10 +21,9 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.core.limits import check_ttl
 from stateward.actors.core.messages import (
-    KEPT,
-    CommitTransaction,
     Revision,
     check_number,
+    checked_keys,
 )
 from stateward.actors.core.scopes import (
     StateScope,
@@ -35,22 +31,17 @@ from stateward.actors.core.scopes import (
     WorkflowScope,
     check_key,
 )
-from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import (
     JsonValue,
-    Packing,
+    freeze,
     merge_patch,
     pack,
     unpack,
 )
-from stateward.actors.runtime.engine import Engine
+from stateward.reads import Engine
+from stateward.transaction_log import TransactionLog
 
 T = TypeVar("T")
-
-_Place = tuple[str | None, str]
-"""Step name and key."""
-_Write = tuple[Packing, float | None] | None
-"""Packed value and ttl; `None` for a removal."""
 
 
 class TransactionScope(MutableMapping[str, JsonValue]):
@@ -58,7 +49,7 @@ class TransactionScope(MutableMapping[str, JsonValue]):
 
     __slots__ = ("_log", "_scope", "_step_name")
 
-    def __init__(self, log: "_Log", scope: StateScope) -> None:
+    def __init__(self, log: "TransactionLog", scope: StateScope) -> None:
         """Make a view; `Transaction` is the way to get one."""
         self._log = log
         self._scope = scope
@@ -149,6 +140,29 @@ class TransactionScope(MutableMapping[str, JsonValue]):
             raise WrongTypeError(f"{key!r} holds no list", key=key)
         self._replace(key, [*existing, *items])
 
+    def modify(  # type: ignore[explicit-any]  # the function knows what it gets
+        self,
+        key: str,
+        function: Callable[[Any], JsonValue],
+        *,
+        default: JsonValue = None,
+    ) -> JsonValue:
+        """Replace the value of `key` by `function(value)`, and return the new one."""
+        self._replace(key, function(self.get(key, default)))
+        return self[key]
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, JsonValue]:
+        """Return private copies of the values of those `keys` that are there."""
+        return {key: self[key] for key in checked_keys(keys) if key in self}
+
+    def delete_many(self, keys: Iterable[str]) -> int:
+        """Remove `keys` at the commit; return how many are there."""
+        return sum(self.delete(key) for key in checked_keys(keys))
+
+    def view(self, key: str, default: object = None) -> object:
+        """Return the value of `key` read-only, or `default` if it is absent."""
+        return freeze(self[key]) if key in self else default
+
     def merge(self, key: str, patch: JsonValue) -> JsonValue:
         """Apply the JSON Merge Patch `patch` (RFC 7396), and return the result."""
         merged = merge_patch(self.get(key), unpack(pack(patch)[0]))
@@ -189,7 +203,7 @@ class Transaction(TransactionScope):
 
     def __init__(self, engine: Engine, scope: StateScope) -> None:
         """Begin; `ScopedState.transaction` is the way to."""
-        super().__init__(_Log(engine, scope), scope)
+        super().__init__(TransactionLog(engine, scope), scope)
 
     @property
     def revision(self) -> Revision | None:
@@ -245,135 +259,6 @@ class Transaction(TransactionScope):
             self.commit()
         else:
             self.discard()
-
-
-class _Log:
-    """What a transaction has read, and what it is going to write."""
-
-    def __init__(self, engine: Engine, scope: StateScope) -> None:
-        self.engine = engine
-        self.owner = scope.owner
-        self.pinned = -1
-        """Revision all reads are of."""
-        self.revision: Revision | None = None
-        self._state: OwnerState | None = None
-        self._reads: dict[_Place, int] = {}
-        self._scans: dict[str | None, int] = {}
-        self._writes: dict[_Place, _Write] = {}
-        self.over = False
-
-    def writes(self) -> dict[_Place, _Write]:
-        """Return the writes so far, to look at or to add to."""
-        if self.over:
-            raise ClosedError("the transaction is over")
-        return self._writes
-
-    def replace(self, place: _Place, value: JsonValue) -> None:
-        """Write a value derived from the one that was read; its expiry is kept."""
-        writes = self.writes()
-        ttl: float | None = None if place in writes else KEPT
-        earlier = writes.get(place)
-        if earlier is not None:
-            ttl = earlier[1]
-        writes[place] = (pack(value), ttl)
-
-    def read(self, place: _Place) -> Cell | None:
-        """Return the version of one entry that belongs to all other reads."""
-        step_name, key = place
-
-        def find(state: OwnerState, now: float) -> dict[_Place, Cell]:
-            cell = reader.find(state, step_name, key, now)
-            return {} if cell is None else {place: cell}
-
-        cells = self._consistent(find)
-        cell = cells.get(place)
-        self._note(place, cell)
-        return cell
-
-    def scan(self, step_name: str | None) -> Iterable[str]:
-        """Return all keys of one scope, as they belong to all other reads."""
-
-        def find(state: OwnerState, now: float) -> dict[_Place, Cell]:
-            _, cells = reader.find_all(state, step_name, None, now)
-            return {(step_name, key): cell for key, cell in cells.items()}
-
-        cells = self._consistent(find)
-        self._scans.setdefault(step_name, self.pinned)
-        for place, cell in cells.items():
-            self._note(place, cell)
-        return [key for _, key in cells]
-
-    def finish(self) -> CommitTransaction | None:
-        """End the transaction; return the command, or `None` if it wrote nothing."""
-        writes, self.over = self.writes(), True
-        if not writes:
-            return None
-        return CommitTransaction(
-            self.owner,
-            reads=tuple((*place, seen) for place, seen in self._reads.items()),
-            scans=tuple(self._scans.items()),
-            writes=tuple(
-                (*place, *write) for place, write in writes.items() if write is not None
-            ),
-            removals=tuple(place for place, write in writes.items() if write is None),
-        )
-
-    def done(self, revision: int) -> Revision:
-        """Note at which revision the transaction took effect."""
-        self.revision = Revision(max(revision, 0))
-        return self.revision
-
-    def _note(self, place: _Place, cell: Cell | None) -> None:
-        seen = 0 if cell is None else cell.revision
-        if self._reads.setdefault(place, seen) != seen:
-            raise _stale(place, self._reads[place], seen)
-
-    def _consistent(
-        self, find: Callable[[OwnerState, float], dict[_Place, Cell]]
-    ) -> dict[_Place, Cell]:
-        """Return what `find` finds, of the same revision as everything read before."""
-        self.writes()
-        while True:
-            state = self.engine.state(self.owner)
-            now = self.engine.clock.now()
-            if state is None:
-                self._revalidate(None, now)
-                self.pinned = max(self.pinned, 0)
-                return {}
-            revision = state.revision
-            try:
-                found = find(state, now)
-                if revision != self.pinned or state is not self._state:
-                    self._revalidate(state, now)
-            except reader.RetiredError:
-                continue
-            if state.revision == revision:
-                self._state, self.pinned = state, revision
-                return found
-
-    def _revalidate(self, state: OwnerState | None, now: float) -> None:
-        """Raise `ConflictError` unless all that was read is still so."""
-        for place, seen in self._reads.items():
-            cell = None if state is None else reader.find(state, *place, now)
-            actual = 0 if cell is None else cell.revision
-            if actual != seen:
-                raise _stale(place, seen, actual)
-        for step_name, revision in self._scans.items():
-            if state is not None and state.table(step_name).revision > revision:
-                raise ConflictError(
-                    f"the keys of {step_name or self.owner} changed after revision "
-                    f"{revision}, when the transaction read them all",
-                    expected=revision,
-                )
-
-
-def _stale(place: _Place, seen: int, actual: int) -> ConflictError:
-    return ConflictError(
-        f"{place[1]!r} was read at revision {seen} and is at {actual} now",
-        key=place[1],
-        expected=seen,
-        actual=actual,
-    )
 
 
 def transact(

@@ -9,6 +9,7 @@ the store of one integer, whatever the command touched.
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from stateward.actors.core.scopes import RUN_STEP
 from stateward.actors.core.values import FrozenJson, JsonValue, Packed, freeze, unpack
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ NEVER: Final = 1 << 80
 class Table(dict[str, Cell]):
     """The newest version of every entry of one scope."""
 
-    __slots__ = ("revision", "state", "step_name")
+    __slots__ = ("hidden", "revision", "state", "step_name")
 
     def __init__(self, state: "OwnerState", step_name: str | None) -> None:
         """Make an empty table that no command has touched."""
@@ -94,5 +95,7 @@ class Table(dict[str, Cell]):
         """Whose revision says which versions may be seen."""
         self.step_name = step_name
         """`None` for the owner's own scope."""
+        self.hidden = step_name == RUN_STEP
+        """Whether it holds records of the library's own, which no limit is for."""
         self.revision = 0
         """Of the last command that changed this scope, published or not."""

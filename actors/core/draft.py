@@ -40,8 +40,10 @@ class Draft:
             return table
         self.opened = self.opened or {}
         if step_name not in self.opened:
-            self.state.limits.check_key_bytes(step_name)
-            self.opened[step_name] = Table(self.state, step_name)
+            opened = Table(self.state, step_name)
+            if not opened.hidden:
+                self.state.limits.check_key_bytes(step_name)
+            self.opened[step_name] = opened
         return self.opened[step_name]
 
     def put(
@@ -53,6 +55,9 @@ class Draft:
         expires: float | None,
     ) -> None:
         """Give `key`, which now has the version `old`, a new value."""
+        if table.hidden:
+            self._change(table, key, old, packing, None)
+            return
         limits = self.state.limits
         _, size, depth = packing
         if size > limits.value_bytes:
@@ -84,8 +89,9 @@ class Draft:
         """Remove `key` if it is there."""
         old = table.get(key)
         if old is not None:
-            self.keys -= 1
-            self.size -= old.size + utf8_bytes(key)
+            if not table.hidden:
+                self.keys -= 1
+                self.size -= old.size + utf8_bytes(key)
             self._change(table, key, old, (None, 0, 0), DELETED)
 
     def _change(

@@ -132,6 +132,52 @@ class MailboxFullError(LimitError):
     """An owner already has `max_pending` messages waiting."""
 
 
+class AccessDeniedError(StateError, PermissionError):
+    """A step reached for something that its run may not reach."""
+
+
+class StepRevokedError(AccessDeniedError):
+    """The attempt of a step is over: it ended, timed out or was cancelled."""
+
+
+class AlreadyRunningError(UsageError, RuntimeError):
+    """The workflow is being run already."""
+
+
+class InvalidFlowError(UsageError):
+    """A workflow, or an option in it, makes no sense; nothing was run."""
+
+
+class FlowChangedError(UsageError):
+    """The run was begun with another flow, or with another input."""
+
+
+class InvalidOutputError(InvalidValueError):
+    """A step returned what is not JSON or too large; the message names the place."""
+
+
+class ConditionError(StateError):
+    """A condition, or what yields the items of a loop, raised or gave nonsense."""
+
+
+class IterationLimitError(StateError):
+    """A loop was not over after `max_iterations`."""
+
+
+class StepTimeoutError(StateError, TimeoutError):
+    """A step or workflow took longer than its `timeout`; what it did is not undone."""
+
+    effect: Effect = "unknown"
+
+
+class RunFailedError(StateError):
+    """A run ended otherwise than completed; raised where a caller asked for that."""
+
+
+class RecordedError(StateError):
+    """Stands for an exception of an earlier process, of which the record is left."""
+
+
 class UnavailableError(StateError):
     """The owner could not serve the call now; a later one may succeed."""
 
@@ -146,6 +192,10 @@ class OwnerFailedError(UnavailableError):
 
 class QuarantinedError(UnavailableError, PermissionError):
     """The scope's owner kept failing: reads work, writes wait for `release`."""
+
+
+class RunLostError(UnavailableError):
+    """The records of a run were dropped, or taken over by another runner."""
 
 
 class AskTimeoutError(UnavailableError, TimeoutError):

@@ -12,6 +12,8 @@ POINTS: Final = frozenset(
     {
         "owner.decided",
         "owner.settled",
+        "run.commit",
+        "run.committed",
         "state.published",
         "state.staged",
         "supervisor.activate",

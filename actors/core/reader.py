@@ -108,7 +108,11 @@ def usage(state: OwnerState, now: float) -> tuple[int, int]:
     if quiet and state.settled == settled and state.undone == undone:
         return totals
     try:
-        scopes = [find_all(state, name, None, now)[1] for name, _ in state.tables()]
+        scopes = [
+            find_all(state, name, None, now)[1]
+            for name, table in state.tables()
+            if not table.hidden
+        ]
     except RetiredError:
         return 0, 0
     alive = [item for cells in scopes for item in cells.items()]
@@ -116,7 +120,7 @@ def usage(state: OwnerState, now: float) -> tuple[int, int]:
 
 
 def holds_keys(state: OwnerState, now: float) -> bool:
-    """Return whether any entry of the owner is alive."""
+    """Return whether any entry of the owner is alive, hidden records included."""
     try:
         return any(count(state, step_name, now) for step_name, _ in state.tables())
     except RetiredError:

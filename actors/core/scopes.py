@@ -13,6 +13,9 @@ from stateward.actors.core.errors import InvalidKeyError, InvalidScopeError
 
 SHOWN_MAX: Final = 80
 """Characters of an id or key that a message shows."""
+RUN_STEP: Final = "\0run"
+"""Step under which a workflow's owner keeps what the runner records. No caller's step
+can be called so, since no name holds NUL."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 from stateward.actors.core.cells import DELETED, NEVER, Cell, Table
 from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.limits import Limits
-from stateward.actors.core.scopes import GlobalScope, OwnerScope, utf8_bytes
+from stateward.actors.core.scopes import RUN_STEP, GlobalScope, OwnerScope, utf8_bytes
 
 RETIRED: Final = -1
 """Revision of a state that serves no more: every cell in it looks unpublished."""
@@ -79,9 +79,9 @@ class OwnerState:
         self.last = floor
         """As `revision`, but kept on retirement."""
         self.keys = 0
-        """How many keys all tables hold."""
+        """How many keys all tables hold, but for hidden ones."""
         self.size = 0
-        """UTF-8 bytes of all keys and encoded bytes of all values."""
+        """UTF-8 bytes of all those keys and encoded bytes of their values."""
         self.next_expiry = inf
         """Seconds of the owner's clock; nothing expires before."""
         self.alarm = inf
@@ -106,6 +106,10 @@ class OwnerState:
         yield None, self.own
         if self.steps is not None:
             yield from list(self.steps.items())
+
+    def is_empty(self) -> bool:
+        """Return whether the newest command left nothing, not even a hidden record."""
+        return not self.keys and not self.table(RUN_STEP)
 
     def carry_out(self, event: "Event") -> None:
         """Make `event` happen; see the three steps of the module."""
@@ -189,6 +193,7 @@ class OwnerState:
         return sum(
             utf8_bytes(key) + cell.size
             for _, table in self.tables()
+            if not table.hidden
             for key, cell in table.items()
         )
 

@@ -10,6 +10,7 @@ import pykka
 from pykka import ActorRegistry
 from pykka.messages import _ActorStop
 
+from stateward.actors.core.cells import Table
 from stateward.actors.core.errors import (
     AskTimeoutError,
     ClosedError,
@@ -18,8 +19,8 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import Message
 from stateward.actors.core.ports import Clock, Dispatcher
-from stateward.actors.core.scopes import OwnerScope
-from stateward.actors.core.state import OwnerState
+from stateward.actors.core.scopes import OwnerScope, StateScope
+from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.runtime.clock import SystemClock
 from stateward.actors.runtime.guard import busy, check_may_wait
 from stateward.actors.runtime.inbox import StoppedError, TurnTimeoutError
@@ -66,15 +67,16 @@ class Engine:
         self.limits = limits
         self.ask_timeout = ask_timeout
         self._own_clock = SystemClock() if clock is None else None
-        self._own_pool = WorkerPool() if dispatcher is None else None
+        self.own_pool = WorkerPool() if dispatcher is None else None
+        """The pool, unless the host brought a dispatcher."""
         self.clock: Clock = clock or self._own_clock  # type: ignore[assignment]  # one is
-        self._dispatcher = dispatcher or self._own_pool
+        self.dispatcher: Dispatcher = dispatcher or self.own_pool  # type: ignore[assignment]  # one is
         self.directory = Directory()
         self.supervisor: TurnRef[Supervisor] = Supervisor.start(
             directory=self.directory,
             limits=limits,
             clock=self.clock,
-            dispatcher=self._dispatcher,
+            dispatcher=self.dispatcher,
             idle_timeout=idle_timeout,
         )
         # Also for a signal handler that closes what is being closed.
@@ -84,7 +86,7 @@ class Engine:
     @property
     def forked(self) -> bool:
         """Whether this is a child of the process the engine runs in."""
-        return getattr(self._dispatcher, "forked", False)
+        return getattr(self.dispatcher, "forked", False)
 
     def ask(self, message: object) -> Any:
         """Ask the supervisor, and wait at most `ask_timeout` seconds."""
@@ -170,6 +172,12 @@ class Engine:
         """Return what the owner of `scope` knows; `None` if there is nothing."""
         return self.directory.state(scope)
 
+    def route(self, scope: StateScope) -> tuple[TurnRef[Owner] | None, Table]:
+        """Return where to send the next write to `scope`, and where to read it."""
+        state = self.directory.states.get(scope.owner)
+        table = NOWHERE if state is None else state.table(scope.step_name)
+        return self.directory.owners.get(scope.owner), table
+
     def close(self) -> None:
         """Let every owner finish what waits for it, then end every thread; idempotent.
 
@@ -201,8 +209,8 @@ class Engine:
                     effect="unknown",
                 )
             self._stop_supervisor()
-            if self._own_pool is not None:
-                self._own_pool.close()
+            if self.own_pool is not None:
+                self.own_pool.close()
             if self._own_clock is not None:
                 self._own_clock.close()
             self._closed = True
@@ -238,7 +246,7 @@ class Engine:
         """End every thread without waiting; for an engine nobody can reach any more."""
         self.directory.closed = True
         ActorRegistry.unregister(self.supervisor)
-        if self._own_pool is not None:
-            self._own_pool.abandon()
+        if self.own_pool is not None:
+            self.own_pool.abandon()
         if self._own_clock is not None:
             self._own_clock.abandon()

@@ -34,6 +34,7 @@ from stateward.actors.core.queries import answer
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.core.values import unpack
+from stateward.actors.runtime.fences import Fenced
 from stateward.actors.runtime.guard import busy
 from stateward.actors.runtime.overwrite import Overwriter
 from stateward.actors.runtime.turns import TurnActor, TurnRef
@@ -93,7 +94,12 @@ class Owner(Overwriter):
         """Carry out any command, and contain whatever goes wrong."""
         state = self.state
         before = state.revision
+        fenced = None
+        if type(message) is Fenced:
+            fenced, message = message, message.command
         try:
+            if fenced is not None:
+                fenced.fence.check()
             if state.pending is not None:
                 state.recover()
             now = self.now()
@@ -101,8 +107,8 @@ class Owner(Overwriter):
                 self._sweep(now)
             decide = DECISIONS.get(type(message))
             if decide is None:
-                return self._take_other(message, now)
-            return self._finish(decide(state, message, now), now)
+                return self._take_other(message, now, fenced)
+            return self._finish(decide(state, message, now), now, fenced)
         except StateError:
             self._excused = None
             raise
@@ -112,14 +118,22 @@ class Owner(Overwriter):
                 raise
             self._fail_over(error, before)
 
-    def _finish(self, decision: Decision, now: float) -> Any:
+    def _finish(self, decision: Decision, now: float, fenced: Fenced | None) -> Any:
         """Carry out what was decided, and return the reply."""
         state = self.state
         event, reply = decision
         if event is not None:
             if armed:
                 hit("owner.decided")
-            state.carry_out(event)
+            if fenced is None:
+                state.carry_out(event)
+            else:
+                with fenced.fence.lock:
+                    # RACE: given up since the command came, perhaps by a function of
+                    # its own that took too long.
+                    fenced.fence.check()
+                    state.carry_out(event)
+                    fenced.fence.reason = fenced.ends_as
             if state.next_expiry < state.alarm:
                 self._set_alarm()
             if armed:
@@ -127,11 +141,11 @@ class Owner(Overwriter):
         state.used = now
         return reply
 
-    def _take_other(self, message: Any, now: float) -> Any:
+    def _take_other(self, message: Any, now: float, fenced: Fenced | None) -> Any:
         """Serve what is no plain decision on the state."""
         match message:
             case ModifyState():
-                return self._modify(message, now)
+                return self._modify(message, now, fenced)
             case GetState() | GetManyState() | GetSnapshot():
                 return answer(self.state, message, now)
             case DropState():
@@ -151,7 +165,7 @@ class Owner(Overwriter):
             case _:
                 return TurnActor.take_turn(self, message)
 
-    def _modify(self, command: ModifyState, now: float) -> Any:
+    def _modify(self, command: ModifyState, now: float, fenced: Fenced | None) -> Any:
         cell = self.state.table(command.scope.step_name).get(command.key)
         value = unpack(command.default if cell is None else cell.value)
         thread = get_ident()
@@ -163,10 +177,11 @@ class Owner(Overwriter):
             raise
         finally:
             busy.discard(thread)
-        return self._finish(replace(self.state, command, command.key, value, now), now)
+        decision = replace(self.state, command, command.key, value, now)
+        return self._finish(decision, now, fenced)
 
     def _drop(self) -> bool:
-        held = self.state.keys > 0
+        held = not self.state.is_empty()
         self._retire()
         self._end(None)
         return held
@@ -191,7 +206,7 @@ class Owner(Overwriter):
             return False
         if armed:
             hit("supervisor.passivate")
-        if not self.state.keys:
+        if self.state.is_empty():
             self._retire()  # Nothing to come back to.
         elif self.state.next_expiry < self.state.alarm:
             self._set_alarm()  # An interrupt came between a write and its alarm.

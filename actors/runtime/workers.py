@@ -32,12 +32,24 @@ class WorkerPool:
     forked = False
     """Whether the threads stayed behind in the parent process."""
 
-    def __init__(self, name: str = "stateward-worker") -> None:
-        """Make a pool and its first thread; others follow when they are needed."""
+    def __init__(
+        self, name: str = "stateward-worker", threads_max: int = WORKERS_MAX
+    ) -> None:
+        """Make a pool and its first thread; others follow when they are needed.
+
+        Args:
+            name: What the names of its threads begin with.
+            threads_max: How many there may be, besides those whose task is `lost`:
+                it says so itself when nobody waits for its end any more.
+        """
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._crew = _Crew(name, self._tasks)
+        self._crew = _Crew(name, self._tasks, threads_max)
         self._crew.grow()
         _pools.add(self)
+
+    def allow(self, threads_max: int) -> None:
+        """Let there be as many threads, unless there may be more already."""
+        self._crew.threads_max = max(self._crew.threads_max, threads_max)
 
     @property
     def submit(self) -> Callable[[Task], None]:
@@ -60,8 +72,12 @@ class WorkerPool:
 class _Crew:
     """The threads of a pool, apart from it so that they do not keep it alive."""
 
-    def __init__(self, name: str, tasks: "SimpleQueue[Task | None]") -> None:
+    def __init__(
+        self, name: str, tasks: "SimpleQueue[Task | None]", threads_max: int
+    ) -> None:
         self._name = name
+        self.threads_max = threads_max
+        self._running: dict[threading.Thread, Task] = {}
         self._tasks = tasks
         self._lock = threading.RLock()  # `dismiss` may come from a finalizer.
         self._threads: list[threading.Thread] = []
@@ -71,7 +87,9 @@ class _Crew:
     def grow(self) -> None:
         """Add a thread unless one is idle or there are enough."""
         with self._lock:
-            if self._idle or self._closed or len(self._threads) >= WORKERS_MAX:
+            if self._idle or self._closed:
+                return
+            if len(self._threads) - self._lost() >= self.threads_max:
                 return
             self._idle += 1
             thread = threading.Thread(
@@ -91,22 +109,30 @@ class _Crew:
                 logger.exception("No thread for %s", thread.name)
 
     def dismiss(self) -> list[threading.Thread]:
-        """Let every thread finish what was submitted, and return them."""
+        """Let every thread finish what was submitted; return those that will."""
         with self._lock:
             self._closed = True
             # Kept, so that it can be repeated after an interrupt.
             threads = list(self._threads)
         for _ in threads:
             self._tasks.put(None)
-        return threads
+        return [it for it in threads if not _is_lost(self._running.get(it))]
+
+    def _lost(self) -> int:
+        """Return how many threads are in a task that may never end."""
+        if len(self._threads) < self.threads_max:
+            return 0
+        return sum(map(_is_lost, list(self._running.values())))
 
     def _work(self) -> None:
         while True:
             task = self._tasks.get()
             if task is None:
                 return
+            thread = threading.current_thread()
             with self._lock:
                 self._idle -= 1
+                self._running[thread] = task
             self.grow()
             try:
                 if faults.armed:
@@ -117,7 +143,12 @@ class _Crew:
                 logger.exception("A task failed: %r", task)
             del task
             with self._lock:
+                del self._running[thread]
                 self._idle += 1
+
+
+def _is_lost(task: Task | None) -> bool:
+    return getattr(task, "lost", False)
 
 
 _pools: Final[WeakSet[WorkerPool]] = WeakSet()

@@ -1,0 +1,97 @@
+"""Runs for asyncio: begun in a loop, awaited there, their `async` steps run in it."""
+
+import asyncio
+from collections.abc import Callable
+
+from stateward.actors.core.values import JsonValue
+from stateward.workflows.flows import Nodes
+from stateward.workflows.results import RunResult
+from stateward.workflows.runner import StepEvent
+from stateward.workflows.runs import UNSET, Run, Runs
+from stateward.workflows.strategies import Access
+
+
+class AsyncRuns:
+    """What `StateManager.aio` is: each method does what its namesake there does.
+
+    Concurrency: Any running loop. Plain steps run in threads and never block it.
+
+    Example:
+        >>> import asyncio
+        >>> from stateward import StateManager
+        >>> from stateward.workflows import Sequential, step
+        >>> @step
+        ... async def greet(ctx):
+        ...     await ctx.state.aio.set("greeted", ctx.input)
+        ...     return f"Hello, {ctx.input}!"
+        >>> async def main():
+        ...     async with StateManager() as manager:
+        ...         flow = Sequential("hello", greet)
+        ...         return await manager.aio.run(flow, "w", input="world")
+        >>> asyncio.run(main()).output
+        'Hello, world!'
+    """
+
+    __slots__ = ("_runs",)
+
+    def __init__(self, runs: Runs) -> None:
+        """Wrap the runs of a manager."""
+        self._runs = runs
+
+    async def run(
+        self,
+        flow: Nodes,
+        workflow_id: str,
+        *,
+        input: JsonValue = UNSET,  # noqa: A002  # as of `StateManager.run`
+        access: Access | None = None,
+        restart: bool = False,
+        on_event: Callable[[StepEvent], None] | None = None,
+    ) -> RunResult:
+        """Run a flow for a workflow, and return how that ended.
+
+        Cancelling the task that awaits this cancels the run.
+        """
+        run = await self.start(
+            flow,
+            workflow_id,
+            input=input,
+            access=access,
+            restart=restart,
+            on_event=on_event,
+        )
+        try:
+            return await run.future
+        except asyncio.CancelledError:
+            await asyncio.to_thread(
+                run.cancel, "the task that awaited it was cancelled"
+            )
+            raise
+
+    async def start(
+        self,
+        flow: Nodes,
+        workflow_id: str,
+        *,
+        input: JsonValue = UNSET,  # noqa: A002  # as of `StateManager.run`
+        access: Access | None = None,
+        restart: bool = False,
+        on_event: Callable[[StepEvent], None] | None = None,
+    ) -> Run:
+        """As `run`, but do not wait: the `Run` returned can be awaited."""
+        return await asyncio.to_thread(
+            self._runs.start,
+            flow,
+            workflow_id,
+            input_=input,
+            access=access,
+            restart=restart,
+            on_event=on_event,
+            loop=asyncio.get_running_loop(),
+        )
+
+    async def cancel(
+        self, workflow_id: str, reason: str = "the run was cancelled"
+    ) -> bool:
+        """Cancel the run of a workflow; return whether there was one under way."""
+        return await asyncio.to_thread(self._runs.cancel, workflow_id, reason)

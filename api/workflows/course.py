@@ -1,0 +1,338 @@
+"""The course of a run: which step is next, and what follows from how one ended.
+
+Pure but for what it is told: no thread, no clock, no store. It is given events (a job
+has ended, time has come, the run is cancelled), and what is to be done now comes out as
+`Job`s. One thread at a time. Nothing is recursive, so a flow may be nested to any depth.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import inf
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from stateward.actors.core.errors import StateError, StepTimeoutError
+from stateward.actors.core.values import Packing
+from stateward.actors.runtime.fences import Fence
+from stateward.workflows.flows import Node
+from stateward.workflows.records import Record, Status, Verdict, record_of
+
+if TYPE_CHECKING:
+    from stateward.workflows.frames import Frame, StepFrame
+
+_TIMERS_SLACK: Final = 64
+"""LIMIT: timers of what is over that may wait before they are swept out."""
+
+
+class Job:
+    """Something a worker is to do for a node."""
+
+    __slots__ = ("awaited", "fence", "frame", "given_up")
+
+    def __init__(self, frame: "Frame") -> None:
+        """Make a job of `frame`."""
+        self.frame = frame
+        self.fence = Fence()
+        """Ended when the job is given up, or has been carried out."""
+        self.given_up = False
+        """Whether nobody waits for its end any more."""
+        self.awaited: Future[object] | None = None
+        """What it waits for, if its function is `async`."""
+
+
+class Attempt(Job):
+    """Call the function of a step."""
+
+    __slots__ = ("number",)
+
+    frame: "StepFrame"
+
+    def __init__(self, frame: "StepFrame", number: int) -> None:
+        """Make attempt `number`, 1 for the first."""
+        super().__init__(frame)
+        self.number = number
+
+
+class Settle(Job):
+    """Record an attempt that was given up."""
+
+    __slots__ = ("error", "number")
+
+    frame: "StepFrame"
+
+    def __init__(self, attempt: Attempt, error: BaseException) -> None:
+        """Say which attempt, and why."""
+        super().__init__(attempt.frame)
+        self.number = attempt.number
+        self.error = error
+
+
+class Question(Job):
+    """Evaluate what a workflow wants to know of the state, and record the answer."""
+
+    __slots__ = ()
+
+
+class Note(Job):
+    """Record that a workflow failed and what is around it goes on."""
+
+    __slots__ = ("verdict",)
+
+    def __init__(self, frame: "Frame", verdict: Verdict) -> None:
+        """Say how it ended."""
+        super().__init__(frame)
+        self.verdict = verdict
+
+
+class End(Job):
+    """Record that the run is over, with all that is not recorded yet."""
+
+    __slots__ = ("records", "status")
+
+    def __init__(
+        self, frame: "Frame", status: Status, records: Mapping[str, Packing]
+    ) -> None:
+        """Say how it ended."""
+        super().__init__(frame)
+        self.status = status
+        self.records = records
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The step is to be tried again."""
+
+    delay: float
+    """Seconds."""
+    number: int
+    """Of the attempt that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a `Question` found out."""
+
+    value: object
+
+
+Outcome: TypeAlias = Verdict | Again | Answer
+_Timer: TypeAlias = tuple[float, int, "Frame", Callable[[float], None]]
+
+
+class Course:
+    """One run of a flow, as far as it has come."""
+
+    def __init__(self, flow: Node, records: Mapping[str, Record]) -> None:
+        """Make the course of a run that is about to begin, or to go on.
+
+        Args:
+            flow: What is run.
+            records: Of an earlier attempt to run it, by path.
+        """
+        from stateward.workflows.frames import frame_of
+
+        self.records = records
+        self.outputs: dict[str, Packing] = {}
+        """Of all nodes that have ended, by path; read by any thread."""
+        self.errors: dict[str, BaseException] = {}
+        """Of all nodes that failed."""
+        self.verdict: Verdict | None = None
+        """How the run ended."""
+        self._jobs: list[Job] = []
+        self._given_up: list[Job] = []
+        self._live: dict[Job, None] = {}
+        self._loose: dict[str, Packing] = {}
+        """Records that wait for the end of the run."""
+        self._timers: list[_Timer] = []
+        self._timers_max = _TIMERS_SLACK
+        self._order = count()
+        self._agenda: deque[Callable[[], None]] = deque()
+        self._failures = 0
+        self.now = 0.0
+        self._root = frame_of(self, flow, None, flow.name if _is_step(flow) else "")
+
+    # ------------------------------------------------------------- events
+
+    def begin(self, now: float) -> None:
+        """Set off."""
+        self.now = now
+        self.soon(self._root.begin)
+        self._carry_on()
+
+    def started(self, job: Attempt, now: float) -> None:
+        """Note that an attempt begins, which may take so long and no longer."""
+        timeout = job.frame.step.timeout
+        if timeout is not None and job in self._live:
+
+            def expire(_: float) -> None:
+                self._expire(job, timeout)
+
+            self.at(now + timeout, job.frame, expire)
+
+    def finished(self, job: Job, outcome: Outcome, now: float) -> None:
+        """Go on after a job, unless it was given up meanwhile."""
+        self.now = now
+        if job not in self._live:
+            return
+        del self._live[job]
+        if isinstance(job, Note) and isinstance(outcome, Verdict):
+            self._close(job.frame, outcome)
+        else:
+            job.frame.finished(outcome)
+        self._carry_on()
+
+    def ring(self, now: float) -> None:
+        """Do what time has come for."""
+        self.now = now
+        while self._timers and self._timers[0][0] <= now:
+            _, _, frame, action = heappop(self._timers)
+            if not frame.is_over():
+                action(now)
+        self._carry_on()
+
+    def cancel(self, reason: str) -> bool:
+        """End the run; return `False` if it is over."""
+        if self.verdict is not None:
+            return False
+        self.give_up(self._root, reason)
+        self._close(self._root, Verdict(status=Status.CANCELLED))
+        self._carry_on()
+        return True
+
+    def abandon(self, reason: str) -> None:
+        """Let no job have any effect any more, and give out no other."""
+        self.give_up(self._root, reason)
+        self._root.over = True
+
+    def take(self) -> list[Job]:
+        """Return the jobs that have come up since."""
+        jobs, self._jobs = self._jobs, []
+        return jobs
+
+    @property
+    def next_ring(self) -> float:
+        """When to call `ring` next; `inf` for never."""
+        while self._timers and self._timers[0][2].is_over():
+            heappop(self._timers)
+        return self._timers[0][0] if self._timers else inf
+
+    def take_given_up(self) -> list[Job]:
+        """Return the jobs that were given up since."""
+        jobs, self._given_up = self._given_up, []
+        return jobs
+
+    # ------------------------------------------------- for frames, in an event
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Have `action` called in this event; frames call each other in this way."""
+        self._agenda.append(action)
+
+    def post(self, job: Job) -> None:
+        """Have a job done."""
+        self._live[job] = None
+        self._jobs.append(job)
+
+    def at(self, when: float, frame: "Frame", action: Callable[[float], None]) -> None:
+        """Have `action` called when it is `when`, unless `frame` is over by then."""
+        if len(self._timers) >= self._timers_max:
+            self._timers = [it for it in self._timers if not it[2].is_over()]
+            heapify(self._timers)
+            self._timers_max = 2 * len(self._timers) + _TIMERS_SLACK
+        heappush(self._timers, (when, next(self._order), frame, action))
+
+    def end(self, frame: "Frame", verdict: Verdict) -> None:
+        """Let a node end."""
+        frame.over = True
+        if verdict.fails:
+            forgiven = frame.forgive(verdict)
+            if forgiven is not verdict:
+                self.post(Note(frame, forgiven))
+                return
+        self._close(frame, verdict)
+
+    def give_up(self, frame: "Frame", reason: str) -> None:
+        """Let no job of `frame`, and of all in it, have any effect any more."""
+        for job in [job for job in self._live if job.frame.is_within(frame)]:
+            if self._give_up(job, reason) and isinstance(job, Attempt):
+                cancelled = Verdict(status=Status.CANCELLED)
+                record = record_of(cancelled, attempts=job.number)
+                self._loose[job.frame.path] = record
+
+    # ------------------------------------------------------------------ parts
+
+    def _give_up(self, job: Job, reason: str) -> bool:
+        """Let a job have no effect any more; return `False` if it had its effect."""
+        del self._live[job]
+        if not job.fence.end(reason):
+            return False
+        job.given_up = True
+        self._given_up.append(job)
+        return True
+
+    def _expire(self, job: Attempt, timeout: float) -> None:
+        """Give up an attempt that takes too long."""
+        if job not in self._live:
+            return
+        error = StepTimeoutError(
+            f"{job.frame.path!r} took longer than its {timeout:g} seconds"
+        )
+        if self._give_up(job, str(error)):
+            self.post(Settle(job, error))
+        else:
+            self._live[job] = None  # It ended just in time; that is being told.
+
+    def expire_frame(self, frame: "Frame", timeout: float) -> None:
+        """Let a workflow fail that takes too long."""
+        path = frame.path or frame.node.name
+        text = f"{path!r} took longer than its {timeout:g} seconds"
+        self.give_up(frame, text)
+        error = StepTimeoutError(text)
+        status = Status.TIMED_OUT
+        self.end(frame, Verdict(status=status, error=error, origin=frame.path))
+
+    def _close(self, frame: "Frame", verdict: Verdict) -> None:
+        frame.over = True
+        if verdict.status in {Status.COMPLETED, Status.SKIPPED}:
+            self.outputs[frame.path] = verdict.packing
+        if verdict.error is not None:
+            self.errors.setdefault(verdict.origin, verdict.error)
+            if verdict.fails and verdict.origin == frame.path and not frame.is_step:
+                self._loose[frame.path] = record_of(verdict)
+        self._failures += verdict.forgiven
+        parent = frame.parent
+        if parent is None:
+            self._conclude(verdict)
+        else:
+            self.soon(lambda: parent.child_over(frame, verdict))
+
+    def _conclude(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        status = verdict.status
+        if not verdict.fails and status is not Status.CANCELLED:
+            done, partly = Status.COMPLETED, Status.COMPLETED_WITH_FAILURES
+            status = partly if self._failures else done
+        self.post(End(self._root, status, self._loose))
+
+    def _carry_on(self) -> None:
+        while self._agenda:
+            self._agenda.popleft()()
+
+
+def failed(error: BaseException, path: str) -> Verdict:
+    """Return how a node ends that raised `error` itself."""
+    return Verdict(status=Status.FAILED, error=error, origin=path)
+
+
+def completed(make: Callable[[], Packing], path: str) -> Verdict:
+    """Return how a workflow ends whose output is put together by `make`."""
+    try:
+        return Verdict(status=Status.COMPLETED, packing=make())
+    except StateError as error:
+        return failed(error, path)
+
+
+def _is_step(node: Node) -> bool:
+    return not hasattr(node, "steps")

@@ -1,0 +1,424 @@
+"""Runs: which workflows are being run, how one is begun, and how it is waited for."""
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import pykka
+
+from stateward.actors.core import reader
+from stateward.actors.core.errors import (
+    AlreadyRunningError,
+    ClosedError,
+    ConflictError,
+    FlowChangedError,
+    UsageError,
+)
+from stateward.actors.core.messages import CommitTransaction
+from stateward.actors.core.scopes import RUN_STEP, WorkflowScope, shown
+from stateward.actors.core.values import JsonValue, Packing, loads, pack
+from stateward.actors.runtime.engine import Engine
+from stateward.actors.runtime.future import TurnFuture
+from stateward.actors.runtime.inbox import TurnTimeoutError
+from stateward.actors.runtime.turns import TurnRef
+from stateward.actors.runtime.workers import WorkerPool
+from stateward.workflows.course import Course
+from stateward.workflows.flows import (
+    Loop,
+    Node,
+    Nodes,
+    Parallel,
+    Step,
+    as_flow,
+    shape_of,
+)
+from stateward.workflows.records import (
+    NODE,
+    RUN_KEY,
+    Record,
+    Status,
+    plain_record,
+)
+from stateward.workflows.results import RunResult, result_of
+from stateward.workflows.runner import Begin, Cancel, Plan, Pool, Runner, StepEvent
+from stateward.workflows.strategies import Access
+
+JOBS_MAX: Final = 32
+"""LIMIT: threads that run plain steps of one manager, unless a `Parallel` asks for more
+with `max_concurrency`; `async` steps need none."""
+
+UNSET: Final[Any] = object()
+"""Stands for an input that was not given."""
+
+DONE: Final = frozenset({Status.COMPLETED, Status.COMPLETED_WITH_FAILURES})
+
+
+class Run:
+    """A run under way, or over.
+
+    Concurrency: Any thread; it can also be awaited.
+    """
+
+    def __init__(self, workflow_id: str) -> None:
+        """Make a run that has yet to begin; `StateManager.start` is the way to get one."""
+        self.workflow_id = workflow_id
+        """Which workflow is run."""
+        self.future: TurnFuture[RunResult] = TurnFuture()
+        self.runner: TurnRef[Runner] | None = None
+
+    def __repr__(self) -> str:
+        """Name the workflow."""
+        return f"<Run of {self.workflow_id!r}>"
+
+    def done(self) -> bool:
+        """Return whether it is over."""
+        return self.future.done()
+
+    def result(self, timeout: float | None = None) -> RunResult:
+        """Wait until it is over, and return how it ended.
+
+        Args:
+            timeout: Seconds to wait at most; `None` for as long as it takes.
+
+        Raises:
+            AskTimeoutError: It is not over in time, and goes on. Effect: unknown.
+            RunLostError: Its records were dropped or taken over.
+            StateError: Its progress could not be recorded; run it again to continue.
+        """
+        try:
+            result: RunResult = self.future.get(timeout=timeout)
+        except pykka.Timeout:
+            raise TurnTimeoutError(
+                f"the run of {self.workflow_id!r} is not over after {timeout} seconds",
+                effect="unknown",
+            ) from None
+        return result
+
+    def __await__(self) -> Any:
+        """Wait without blocking the running loop."""
+        return self.future.__await__()
+
+    def cancel(self, reason: str = "the run was cancelled") -> bool:
+        """End it; return `False` if it is over.
+
+        Steps under way are not interrupted, but nobody waits for them any more: their
+        writes raise `StepRevokedError`, `ctx.cancelled` is true, tasks are cancelled.
+        """
+        if self.runner is None or self.done():
+            return False
+        return bool(self.runner.ask(Cancel(reason)))
+
+
+class Runs:
+    """The runs of one manager."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Begin with none."""
+        self._engine = engine
+        self._live: dict[str, Run] = {}
+        self._lock = threading.Lock()
+        self._own_pool: WorkerPool | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: threading.Thread | None = None
+        self._closed = False
+
+    def start(
+        self,
+        flow: Nodes,
+        workflow_id: str,
+        *,
+        input_: Any = UNSET,
+        access: Access | None = None,
+        restart: bool = False,
+        on_event: Callable[[StepEvent], None] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Run:
+        """Begin a run, or continue it; see `StateManager.run`."""
+        node = as_flow(flow)
+        scope = WorkflowScope(workflow_id)
+        if access is not None and not isinstance(access, Access):
+            raise UsageError(f"access is {shown(access)}, not Access(...)")
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event is {shown(on_event)}, which cannot be called")
+        given = None if input_ is UNSET else pack(input_)
+        if self._closed:
+            raise ClosedError("the manager is closed")
+        run = Run(workflow_id)
+        if self._live.setdefault(workflow_id, run) is not run:
+            raise AlreadyRunningError(
+                f"workflow {workflow_id!r} is being run", workflow_id=workflow_id
+            )
+        try:
+            records = {} if restart else read_records(self._engine, workflow_id)
+            header = self._header(node, records, given)
+            if header is None:
+                del self._live[workflow_id]
+                run.future.set(result_of(workflow_id, records, {}))
+                return run
+            revision = self._record(scope, header, forget=restart)
+            self._set_off(
+                run,
+                node,
+                records,
+                Plan(
+                    engine=self._engine,
+                    workflow_id=workflow_id,
+                    header=revision,
+                    record={**header, "begun": self._engine.clock.now()},
+                    input=pack(header["input"]),
+                    access=access or Access(),
+                    pool=self._pool(node),
+                    loop=self._event_loop if loop is None else lambda: loop,
+                    context=contextvars.copy_context(),
+                    on_event=on_event,
+                    over=lambda course, error: self._over(run, course, error),
+                ),
+            )
+        except BaseException:
+            self._live.pop(workflow_id, None)
+            raise
+        return run
+
+    def _header(
+        self, node: Node, records: dict[str, Record], given: Packing | None
+    ) -> Record | None:
+        """Return the record of a run to begin or continue; `None` if it is done.
+
+        Raises:
+            FlowChangedError: It was begun with another flow or another input.
+        """
+        shape = shape_of(node)
+        known = records.get(RUN_KEY)
+        if known is None:
+            value: JsonValue = None if given is None else _value(given)
+            known = {"flow": node.name, "shape": shape, "input": value}
+        elif known["shape"] != shape:
+            raise FlowChangedError(_change(node, known, records))
+        elif given is not None and _value(given) != known["input"]:
+            raise FlowChangedError(
+                f"the run was begun with the input {shown(known['input'])}, not "
+                f"{shown(_value(given))}; leave it out to continue, or restart"
+            )
+        elif known["status"] in DONE:
+            return None
+        started = self._engine.clock.epoch(self._engine.clock.now())
+        return {
+            "flow": known["flow"],
+            "shape": shape,
+            "status": Status.RUNNING,
+            "input": known["input"],
+            "started": started,
+        }
+
+    def _record(self, scope: WorkflowScope, header: Record, *, forget: bool) -> int:
+        """Write the record of the run, and return its revision."""
+        engine = self._engine
+        seen = header_revision(engine, scope.workflow_id)
+        old = read_records(engine, scope.workflow_id) if forget else {}
+        command = CommitTransaction(
+            scope,
+            reads=((RUN_STEP, RUN_KEY, seen),),
+            scans=(),
+            writes=((RUN_STEP, RUN_KEY, plain_record(header), None),),
+            removals=tuple((RUN_STEP, key) for key in old if key != RUN_KEY),
+        )
+        try:
+            return int(engine.ask_owner(scope, command))
+        except ConflictError:
+            raise AlreadyRunningError(
+                f"workflow {scope.workflow_id!r} is being run by somebody else",
+                workflow_id=scope.workflow_id,
+            ) from None
+
+    def _set_off(
+        self, run: Run, node: Node, records: dict[str, Record], plan: Plan
+    ) -> None:
+        by_path = {
+            key.removeprefix(NODE): record
+            for key, record in records.items()
+            if key.startswith(NODE)
+        }
+        run.runner = Runner.start(course=Course(node, by_path), plan=plan)
+        run.runner.ask(Begin())
+
+    def _over(self, run: Run, course: Course, error: BaseException | None) -> None:
+        """Tell whoever waits how a run ended."""
+        if run.done():
+            return
+        try:
+            if error is None:
+                records = read_records(self._engine, run.workflow_id)
+                result = result_of(run.workflow_id, records, course.errors)
+        except BaseException as raised:
+            error = raised
+        # ORDER: first, so that whoever was waiting can run it again.
+        if self._live.get(run.workflow_id) is run:
+            del self._live[run.workflow_id]
+        try:
+            if error is None:
+                run.future.set(result)
+            else:
+                run.future.set_exception((type(error), error, error.__traceback__))
+        except Exception:  # noqa: BLE001  # RACE: another worker was first.
+            return
+
+    def cancel(self, workflow_id: str, reason: str) -> bool:
+        """Cancel the run of a workflow; return whether there was one."""
+        run = self._live.get(workflow_id)
+        return run is not None and run.cancel(reason)
+
+    def state(self, workflow_id: str) -> RunResult | None:
+        """Return what is recorded of a run; `None` if nothing is."""
+        records = read_records(self._engine, workflow_id)
+        return result_of(workflow_id, records, {}) if RUN_KEY in records else None
+
+    def ids(self) -> list[str]:
+        """Return the ids of the workflows that have been run."""
+        return [
+            scope.workflow_id
+            for scope, state in list(self._engine.states().items())
+            if isinstance(scope, WorkflowScope) and RUN_KEY in state.table(RUN_STEP)
+        ]
+
+    def close(self, timeout: float) -> None:
+        """Cancel every run, and end every thread that is not stuck; idempotent."""
+        with self._lock:
+            self._closed = True
+        deadline = time.monotonic() + timeout
+        for run in list(self._live.values()):
+            run.cancel("the manager is being closed")
+            try:
+                run.result(max(0.0, deadline - time.monotonic()))
+            except Exception:  # noqa: BLE001, S112  # whoever waits for it is told
+                continue
+        if self._own_pool is not None:
+            self._own_pool.close()
+        if self._loop is not None and self._loop_thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            if self._loop_thread is not threading.current_thread():
+                self._loop_thread.join()
+
+    # ---------------------------------------------------------------- threads
+
+    def _pool(self, node: Node) -> Pool:
+        """Return where jobs are carried out; by the host's dispatcher if it has one."""
+        if self._engine.own_pool is None:
+            return self._engine.dispatcher
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the manager is closed")
+            if self._own_pool is None:
+                self._own_pool = WorkerPool("stateward-step", JOBS_MAX)
+            self._own_pool.allow(_widest(node))
+            return self._own_pool
+
+    def _event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop for `async` steps of runs that were not begun in one."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._loop_thread = threading.Thread(
+                    target=_keep, args=(self._loop,), name="stateward-loop", daemon=True
+                )
+                self._loop_thread.start()
+            return self._loop
+
+
+def _keep(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, then cancel what is left in it."""
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    finally:
+        loop.close()
+
+
+def read_records(engine: Engine, workflow_id: str) -> dict[str, Record]:
+    """Return all records of a run, of one revision."""
+    while True:
+        state = engine.state(WorkflowScope(workflow_id))
+        if state is None:
+            return {}
+        try:
+            _, cells = reader.find_all(state, RUN_STEP, None, engine.clock.now())
+        except reader.RetiredError:
+            continue
+        return {key: loads(cell.value) for key, cell in cells.items()}  # type: ignore[arg-type]  # bytes
+
+
+def header_revision(engine: Engine, workflow_id: str) -> int:
+    """Return the revision of the record of a run; 0 if there is none."""
+    while True:
+        state = engine.state(WorkflowScope(workflow_id))
+        if state is None:
+            return 0
+        try:
+            cell = reader.find(state, RUN_STEP, RUN_KEY, engine.clock.now())
+        except reader.RetiredError:
+            continue
+        return 0 if cell is None else cell.revision
+
+
+def _widest(flow: Node) -> int:
+    """Return the largest `max_concurrency` in a flow."""
+    widest, waiting = 0, [flow]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Parallel):
+            widest = max(widest, node.max_concurrency or 0)
+        if not isinstance(node, Step):
+            waiting.extend(node.steps)
+    return widest
+
+
+def _change(node: Node, known: Record, records: dict[str, Record]) -> str:
+    """Say how a flow differs from the one that a run was begun with."""
+    if known["flow"] != node.name:
+        return f"the run was begun with flow {known['flow']!r}, not {node.name!r}"
+    paths = _paths(node)
+    gone = [
+        key.removeprefix(NODE)
+        for key in records
+        if key.startswith(NODE) and _plain(key.removeprefix(NODE)) not in paths
+    ]
+    detail = f": it has no step {gone[0]!r} any more" if gone else ""
+    return (
+        f"flow {node.name!r} has changed since the run was begun{detail}; give it "
+        "another name and workflow id, or restart"
+    )
+
+
+def _paths(flow: Node) -> set[str]:
+    """Return the paths of all nodes of a flow, without iterations."""
+    found: set[str] = set()
+    waiting: list[tuple[Node, str]] = [(flow, "")]
+    while waiting:
+        node, path = waiting.pop()
+        found.add(path)
+        if not isinstance(node, Step):
+            for child in node.steps:
+                prefix = f"{path}/" if path or isinstance(node, Loop) else ""
+                waiting.append((child, prefix + child.name))
+        elif not path:
+            found.add(node.name)
+    return found
+
+
+def _plain(path: str) -> str:
+    """Return a path without the iterations in it."""
+    return "/".join(part.partition("[")[0] for part in path.split("/"))
+
+
+def _value(packing: Packing) -> JsonValue:
+    packed = packing[0]
+    if isinstance(packed, bytes):
+        value: JsonValue = loads(packed)
+        return value
+    return packed
