@@ -70,8 +70,9 @@ from stateward.actors.core.scopes import (
 from stateward.actors.core.values import FrozenJson, JsonValue
 from stateward.aio import AsyncScopedState, AsyncWorkflowState
 from stateward.handles import ScopedState, WorkflowState
-from stateward.manager import StateManager, Stats
+from stateward.manager import StateManager
 from stateward.snapshots import Entry, Snapshot
+from stateward.stats import Stats
 from stateward.transactions import Transaction, TransactionScope
 
 __version__ = "0.1.0"

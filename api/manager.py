@@ -3,14 +3,12 @@
 import threading
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import finalize
 
 import pykka
 
-from stateward.actors.core import reader
 from stateward.actors.core.errors import UsageError
 from stateward.actors.core.limits import Limits, check_ttl
 from stateward.actors.core.messages import DropState, Passivate, Release, SetLimits
@@ -27,41 +25,18 @@ from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.supervisor import Supervisor
 from stateward.actors.store.urls import check_url
 from stateward.handles import ScopedState, WorkflowState
+from stateward.stats import Stats, stats_of, workflow_ids
 
 if TYPE_CHECKING:
     from stateward.workflows.aio import AsyncRuns
     from stateward.workflows.flows import Nodes
+    from stateward.workflows.plan import StepEvent
     from stateward.workflows.results import RunResult
-    from stateward.workflows.runner import StepEvent
     from stateward.workflows.runs import Run, Runs
     from stateward.workflows.strategies import Access
 
 Durability = Literal["synced", "buffered"]
-_UNSET: Final[Any] = object()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
-    """Counters of one manager, as they were at about the same moment."""
-
-    workflows: int
-    """Workflows that hold a key, in their own scope or a step's."""
-    keys: int
-    """Keys in all scopes."""
-    size_bytes: int
-    """UTF-8 bytes of all keys plus encoded bytes of all values."""
-    owners: int
-    """Active owners."""
-    pending: int
-    """Messages that wait for a turn."""
-    activations: int
-    """Owners activated so far."""
-    passivations: int
-    """Owners let go so far, dropped workflows included."""
-    restarts: int
-    """Owners restarted after a failed handler so far."""
-    quarantined: tuple[StateScope, ...]
-    """Scopes that take no writes until they are released."""
+_UNSET: Final[Any] = object()  # type: ignore[explicit-any]  # stands for any input
 
 
 class StateManager:
@@ -190,12 +165,7 @@ class StateManager:
 
         Cost: O(workflows).
         """
-        now = self._engine.clock.now()
-        return [
-            scope.workflow_id
-            for scope, state in list(self._engine.states().items())
-            if isinstance(scope, WorkflowScope) and reader.holds_keys(state, now)
-        ]
+        return workflow_ids(self._engine)
 
     def drop_workflow(self, workflow_id: str) -> bool:
         """Forget a workflow and its steps at once; return whether it held a key.
@@ -227,7 +197,7 @@ class StateManager:
         flow: "Nodes",
         workflow_id: str,
         *,
-        input: JsonValue = _UNSET,  # type: ignore[assignment]  # noqa: A002  # its name
+        input: JsonValue = _UNSET,  # noqa: A002  # its name
         access: "Access | None" = None,
         restart: bool = False,
         on_event: "Callable[[StepEvent], None] | None" = None,
@@ -291,7 +261,7 @@ class StateManager:
         flow: "Nodes",
         workflow_id: str,
         *,
-        input: JsonValue = _UNSET,  # type: ignore[assignment]  # noqa: A002  # its name
+        input: JsonValue = _UNSET,  # noqa: A002  # its name
         access: "Access | None" = None,
         restart: bool = False,
         on_event: "Callable[[StepEvent], None] | None" = None,
@@ -323,13 +293,16 @@ class StateManager:
     @property
     def runs(self) -> "Runs":
         """The runs of this manager; promises no compatibility."""
-        if self._runs is None:
-            # Not at the top: a host without workflows need not load them.
-            from stateward.workflows.runs import Runs
+        return self._runs or self._make_runs()
 
-            with self._making:
-                self._runs = self._runs or Runs(self._engine)
-        return self._runs
+    def _make_runs(self) -> "Runs":
+        # Not at the top: a host without workflows need not load them.
+        from stateward.workflows.runs import Runs
+
+        with self._making:
+            if self._runs is None:
+                self._runs = Runs(self._engine)
+            return self._runs
 
     @property
     def aio(self) -> "AsyncRuns":
@@ -357,22 +330,7 @@ class StateManager:
 
         Cost: O(owners, active and idle).
         """
-        directory = self._engine.directory
-        now = self._engine.clock.now()
-        states = list(self._engine.states().values())
-        usages = [reader.usage(state, now) for state in states]
-        owners = list(directory.owners.values())
-        return Stats(
-            workflows=len(self.workflow_ids()),
-            keys=sum(keys for keys, _ in usages),
-            size_bytes=sum(size_bytes for _, size_bytes in usages),
-            owners=sum(owner.is_alive() for owner in owners),
-            pending=sum(len(owner.actor_inbox.mail) for owner in owners),
-            activations=directory.activations,
-            passivations=directory.passivations,
-            restarts=directory.restarts,
-            quarantined=tuple(directory.quarantined),
-        )
+        return stats_of(self._engine)
 
     def close(self) -> None:
         """Let what waits be carried out, then end every thread; idempotent.

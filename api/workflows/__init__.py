@@ -31,20 +31,18 @@ from stateward.workflows.context import Outputs, StepContext
 from stateward.workflows.flows import (
     Branch,
     Conditional,
-    First,
-    Last,
     Loop,
     Parallel,
     Sequential,
-    Step,
     branch,
-    step,
 )
+from stateward.workflows.plan import StepEvent
 from stateward.workflows.records import Status
 from stateward.workflows.results import RunResult, StepResult
-from stateward.workflows.runner import StepEvent
-from stateward.workflows.runs import JOBS_MAX, Run
-from stateward.workflows.strategies import Access, Retry, Skip
+from stateward.workflows.runs import Run
+from stateward.workflows.steps import Step, step
+from stateward.workflows.strategies import Access, First, Last, Retry, Skip
+from stateward.workflows.threads import JOBS_MAX
 
 __all__ = [
     "JOBS_MAX",

@@ -6,7 +6,7 @@ it reaches them for as long as the attempt is under way.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, assert_never
 
 from stateward.actors.core.cells import Table
 from stateward.actors.core.errors import AccessDeniedError
@@ -91,6 +91,8 @@ class StepEngine:
                 level = self._access.global_state
             case CustomScope(namespace):
                 level = self._access.level(namespace)
+            case other:
+                assert_never(other)
         if level == "none" or (wanted == "write" and level == "read"):
             self.deny(f"may not {wanted} {scope}, its access is {level!r}")
         if wanted == "write" and self._reads_only is not None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from stateward.actors.core.values import JsonValue
 from stateward.workflows.flows import Nodes
+from stateward.workflows.plan import StepEvent
 from stateward.workflows.results import RunResult
-from stateward.workflows.runner import StepEvent
 from stateward.workflows.runs import UNSET, Run, Runs
 from stateward.workflows.strategies import Access
 

@@ -12,7 +12,7 @@ from stateward.handles import ScopedState, WorkflowState
 from stateward.transaction_log import TransactionLog
 from stateward.workflows.access import StepEngine, StepHost
 from stateward.workflows.atomic import AtomicState
-from stateward.workflows.course import Attempt
+from stateward.workflows.jobs import Attempt
 from stateward.workflows.strategies import Access
 
 _logger: Final = logging.getLogger("stateward.steps")
@@ -173,12 +173,12 @@ class StepContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for this attempt any more, and its writes are refused."""
+        """Whether the attempt is over, so that its writes are refused."""
         return self._attempt.fence.reason is not None
 
     @property
     def logger(self) -> "logging.LoggerAdapter[logging.Logger]":
-        """Logs to `stateward.steps`, with workflow, path and attempt as extra fields."""
+        """Logs to `stateward.steps`; workflow, path and attempt are extra fields."""
         extra = {
             "workflow_id": self.workflow_id,
             "step_path": self.path,

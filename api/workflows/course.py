@@ -1,124 +1,38 @@
 """The course of a run: which step is next, and what follows from how one ended.
 
 Pure but for what it is told: no thread, no clock, no store. It is given events (a job
-has ended, time has come, the run is cancelled), and what is to be done now comes out as
-`Job`s. One thread at a time. Nothing is recursive, so a flow may be nested to any depth.
+has ended, time has come, the run is cancelled), and what is to be done now comes out
+as `Job`s. One thread at a time. Nothing is recursive: flows may nest to any depth.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stateward.actors.core.errors import StateError, StepTimeoutError
+from stateward.actors.core.errors import StepTimeoutError
 from stateward.actors.core.values import Packing
-from stateward.actors.runtime.fences import Fence
+from stateward.workflows import kinds
 from stateward.workflows.flows import Node
+from stateward.workflows.jobs import (
+    Attempt,
+    End,
+    Job,
+    Note,
+    Outcome,
+    Settle,
+)
 from stateward.workflows.records import Record, Status, Verdict, record_of
 
 if TYPE_CHECKING:
-    from stateward.workflows.frames import Frame, StepFrame
+    from stateward.workflows.frames import Frame
 
 _TIMERS_SLACK: Final = 64
 """LIMIT: timers of what is over that may wait before they are swept out."""
 
 
-class Job:
-    """Something a worker is to do for a node."""
-
-    __slots__ = ("awaited", "fence", "frame", "given_up")
-
-    def __init__(self, frame: "Frame") -> None:
-        """Make a job of `frame`."""
-        self.frame = frame
-        self.fence = Fence()
-        """Ended when the job is given up, or has been carried out."""
-        self.given_up = False
-        """Whether nobody waits for its end any more."""
-        self.awaited: Future[object] | None = None
-        """What it waits for, if its function is `async`."""
-
-
-class Attempt(Job):
-    """Call the function of a step."""
-
-    __slots__ = ("number",)
-
-    frame: "StepFrame"
-
-    def __init__(self, frame: "StepFrame", number: int) -> None:
-        """Make attempt `number`, 1 for the first."""
-        super().__init__(frame)
-        self.number = number
-
-
-class Settle(Job):
-    """Record an attempt that was given up."""
-
-    __slots__ = ("error", "number")
-
-    frame: "StepFrame"
-
-    def __init__(self, attempt: Attempt, error: BaseException) -> None:
-        """Say which attempt, and why."""
-        super().__init__(attempt.frame)
-        self.number = attempt.number
-        self.error = error
-
-
-class Question(Job):
-    """Evaluate what a workflow wants to know of the state, and record the answer."""
-
-    __slots__ = ()
-
-
-class Note(Job):
-    """Record that a workflow failed and what is around it goes on."""
-
-    __slots__ = ("verdict",)
-
-    def __init__(self, frame: "Frame", verdict: Verdict) -> None:
-        """Say how it ended."""
-        super().__init__(frame)
-        self.verdict = verdict
-
-
-class End(Job):
-    """Record that the run is over, with all that is not recorded yet."""
-
-    __slots__ = ("records", "status")
-
-    def __init__(
-        self, frame: "Frame", status: Status, records: Mapping[str, Packing]
-    ) -> None:
-        """Say how it ended."""
-        super().__init__(frame)
-        self.status = status
-        self.records = records
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The step is to be tried again."""
-
-    delay: float
-    """Seconds."""
-    number: int
-    """Of the attempt that follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a `Question` found out."""
-
-    value: object
-
-
-Outcome: TypeAlias = Verdict | Again | Answer
 _Timer: TypeAlias = tuple[float, int, "Frame", Callable[[float], None]]
 
 
@@ -132,8 +46,6 @@ class Course:
             flow: What is run.
             records: Of an earlier attempt to run it, by path.
         """
-        from stateward.workflows.frames import frame_of
-
         self.records = records
         self.outputs: dict[str, Packing] = {}
         """Of all nodes that have ended, by path; read by any thread."""
@@ -152,7 +64,7 @@ class Course:
         self._agenda: deque[Callable[[], None]] = deque()
         self._failures = 0
         self.now = 0.0
-        self._root = frame_of(self, flow, None, flow.name if _is_step(flow) else "")
+        self._root = self.frame_of(flow, None, flow.name if _is_step(flow) else "")
 
     # ------------------------------------------------------------- events
 
@@ -225,6 +137,10 @@ class Course:
         return jobs
 
     # ------------------------------------------------- for frames, in an event
+
+    def frame_of(self, node: Node, parent: "Frame | None", path: str) -> "Frame":
+        """Return a frame for a node of any kind."""
+        return kinds.frame_of(self, node, parent, path)
 
     def soon(self, action: Callable[[], None]) -> None:
         """Have `action` called in this event; frames call each other in this way."""
@@ -319,19 +235,6 @@ class Course:
     def _carry_on(self) -> None:
         while self._agenda:
             self._agenda.popleft()()
-
-
-def failed(error: BaseException, path: str) -> Verdict:
-    """Return how a node ends that raised `error` itself."""
-    return Verdict(status=Status.FAILED, error=error, origin=path)
-
-
-def completed(make: Callable[[], Packing], path: str) -> Verdict:
-    """Return how a workflow ends whose output is put together by `make`."""
-    try:
-        return Verdict(status=Status.COMPLETED, packing=make())
-    except StateError as error:
-        return failed(error, path)
 
 
 def _is_step(node: Node) -> bool:

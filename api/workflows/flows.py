@@ -7,64 +7,34 @@ here, before anything is run.
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from hashlib import blake2b
-from typing import Any, Final, Literal, Self, TypeAlias, overload
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias
 
 from stateward.actors.core.errors import InvalidFlowError, StateError
-from stateward.actors.core.scopes import check_id, shown
+from stateward.actors.core.scopes import shown
 from stateward.actors.core.values import JsonValue, pack
+from stateward.workflows.steps import (
+    Function,
+    Step,
+    check_known,
+    check_name,
+    check_options,
+    name_of,
+)
 from stateward.workflows.strategies import (
+    Collect,
+    First,
+    Last,
     OnError,
     Retry,
     check_count,
-    check_on_error,
-    check_retry,
     check_seconds,
 )
 
-Function: TypeAlias = Callable[[Any], Any]
-"""What a step runs; it is given a `StepContext`."""
 Condition: TypeAlias = Callable[[Any], object]
 """Is given the workflow's state to read; what it returns counts as true or false."""
 Node: TypeAlias = "Step | Sequential | Parallel | Conditional | Loop"
 Nodes: TypeAlias = "Step | Sequential | Parallel | Conditional | Loop | Function"
-
-RESERVED: Final = frozenset("/[]")
-"""What paths are written with, and names of steps therefore cannot hold."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A function and how it is run; `step` makes one."""
-
-    name: str
-    function: Function
-    retry: Retry | None = None
-    """`None` for that of the workflow around it."""
-    on_error: OnError | None = None
-    """`None` for that of the workflow around it."""
-    timeout: float | None = None
-    """Seconds one attempt may take; `None` for no end."""
-    atomic: bool = False
-    """Whether what it writes is committed together with its being finished."""
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        check_name(self.name, "step")
-        _check_options(self)
-        _check_function(self.function, f"step {self.name!r}")
-        if type(self.atomic) is not bool:
-            raise InvalidFlowError(f"atomic is {shown(self.atomic)}, not a bool")
-
-    def using(self, **options: Any) -> "Step":
-        """Return the same step with other options: another name, timeout and so on."""
-        _check_known(self, options)
-        return replace(self, **options)
-
-    def __call__(self, context: Any) -> Any:
-        """Call the function alone, as a test may."""
-        return self.function(context)
 
 
 class _Workflow:
@@ -74,24 +44,18 @@ class _Workflow:
 
     name: str
 
+    def __init__(self, name: str, *parts: Any, **options: Any) -> None:
+        """Make one; each kind says how."""
+        raise NotImplementedError
+
     def using(self, **options: Any) -> Self:
         """Return the same workflow with other options."""
-        _check_known(self, options)
+        check_known(self, options)
         values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]  # each kind is a dataclass
         values.update(options)
         name = values.pop("name")
         parts = values.pop("branches" if "branches" in values else "steps")
         return type(self)(name, *parts, **values)
-
-
-def _check_known(node: Any, options: Mapping[str, object]) -> None:
-    known = {each.name for each in fields(node)}
-    for name in options:
-        if name not in known:
-            raise InvalidFlowError(
-                f"{type(node).__name__} has no option {name!r}; it has "
-                + ", ".join(sorted(known))
-            )
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -132,7 +96,7 @@ class Sequential(_Workflow):
         """
         _fill(self, name=name, retry=retry, on_error=on_error, timeout=timeout)
         _fill(self, steps=_children(name, steps))
-        _check_options(self)
+        check_options(self)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -183,7 +147,7 @@ class Parallel(_Workflow):
         _fill(self, name=name, retry=retry, on_error=on_error, timeout=timeout)
         _fill(self, steps=children, max_concurrency=max_concurrency)
         _fill(self, fail_fast=fail_fast, optional=names)
-        _check_options(self)
+        check_options(self)
         check_count(max_concurrency, f"max_concurrency of {name!r}")
         if type(fail_fast) is not bool:
             raise InvalidFlowError(f"fail_fast is {shown(fail_fast)}, not a bool")
@@ -259,7 +223,7 @@ class Conditional(_Workflow):
         _fill(self, name=name, retry=retry, on_error=on_error, timeout=timeout)
         _fill(self, branches=branches, otherwise=last, match=match)
         _children(name, self.steps)
-        _check_options(self)
+        check_options(self)
         if not branches:
             raise InvalidFlowError(f"{name!r} has no branches")
         if match not in ("first", "all"):
@@ -270,31 +234,6 @@ class Conditional(_Workflow):
         """All there is to choose from, `otherwise` last."""
         steps = tuple(each.step for each in self.branches)
         return steps if self.otherwise is None else (*steps, self.otherwise)
-
-
-@dataclass(frozen=True, slots=True)
-class First:
-    """Collect the outputs of the first `count` iterations."""
-
-    count: int
-
-    def __post_init__(self) -> None:
-        """Refuse what is no count."""
-        check_count(self.count or 0, "First.count")
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """Collect the outputs of the last `count` iterations."""
-
-    count: int
-
-    def __post_init__(self) -> None:
-        """Refuse what is no count."""
-        check_count(self.count or 0, "Last.count")
-
-
-Collect: TypeAlias = Literal["all", "last", "none"] | First | Last
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -314,7 +253,7 @@ class Loop(_Workflow):
     on_error: OnError | None
     timeout: float | None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is an option of its own
         self,
         name: str,
         *steps: Nodes,
@@ -354,7 +293,7 @@ class Loop(_Workflow):
         _fill(self, steps=_children(name, steps), over=_items(name, over))
         _fill(self, while_=while_, until=until, max_iterations=max_iterations)
         _fill(self, on_limit=on_limit, collect=collect, delay=delay)
-        _check_options(self)
+        check_options(self)
         _check_loop(self)
 
 
@@ -380,123 +319,14 @@ def _check_loop(loop: Loop) -> None:
         check_seconds(loop.delay, f"delay of {what}")
 
 
-@overload
-def step(function: Function, /) -> Step: ...
-@overload
-def step(
-    *,
-    name: str | None = None,
-    retry: Retry | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    atomic: bool = False,
-) -> Callable[[Function], Step]: ...
-def step(
-    function: Function | None = None,
-    /,
-    *,
-    name: str | None = None,
-    retry: Retry | None = None,
-    on_error: OnError | None = None,
-    timeout: float | None = None,
-    atomic: bool = False,
-) -> Step | Callable[[Function], Step]:
-    """Make a step of a function, plain or `async`; used as a decorator.
-
-    Args:
-        function: Is given a `StepContext`; what it returns is recorded as its output,
-            and has to be JSON.
-        name: Of the step; that of the function if `None`.
-        retry: Whether and when to try again what failed.
-        on_error: What a failure does to the workflow: `"fail"`, `"continue"` or `Skip`.
-        timeout: Seconds one attempt may take.
-        atomic: Whether its writes to the workflow are committed together with its
-            being finished, in one command. It can then write to no other owner.
-
-    Raises:
-        InvalidFlowError: An option makes no sense. Effect: none.
-
-    Example:
-        >>> @step(retry=Retry(attempts=3), timeout=30)
-        ... def load(ctx):
-        ...     return {"rows": 3}
-        >>> load.name, load(None)
-        ('load', {'rows': 3})
-    """
-
-    def make(function: Function) -> Step:
-        return Step(
-            name=_name_of(function) if name is None else name,
-            function=function,
-            retry=retry,
-            on_error=on_error,
-            timeout=timeout,
-            atomic=atomic,
-        )
-
-    return make if function is None else make(function)
-
-
-def shape_of(flow: Node) -> str:
-    """Return a digest of what in a flow decides which step is which.
-
-    Kinds, names and order of all nodes, and the items of loops, are in it; functions,
-    conditions, timeouts and retries are not: those may be mended while a run waits.
-    """
-    digest = blake2b(digest_size=16)
-    waiting: list[Node | str] = [flow]
-    while waiting:  # Not recursive: a flow may be nested to any depth.
-        node = waiting.pop()
-        if isinstance(node, str):
-            digest.update(node.encode())
-            continue
-        digest.update(f"({type(node).__name__} {len(node.name)}:{node.name}".encode())
-        waiting.append(")")
-        if isinstance(node, Conditional):
-            digest.update(f" {node.match} {node.otherwise is not None}".encode())
-        if isinstance(node, Loop):
-            digest.update(_over_of(node))
-        if not isinstance(node, Step):
-            waiting.extend(reversed(node.steps))
-    return digest.hexdigest()
-
-
-def _over_of(loop: Loop) -> bytes:
-    if isinstance(loop.over, tuple):
-        packed = pack(list(loop.over))[0]
-        return packed if isinstance(packed, bytes) else b""
-    return repr(loop.over).encode() if isinstance(loop.over, range) else b"?"
-
-
 def as_flow(flow: Nodes) -> Node:
     """Return `flow`, or a function as a step."""
     return _node(flow)
 
 
-def check_name(name: object, what: str) -> None:
-    """Raise `InvalidFlowError` unless a step can be called `name`."""
-    try:
-        check_id(name, f"{what} name")
-    except StateError as error:
-        raise InvalidFlowError(str(error)) from None
-    held = sorted(RESERVED.intersection(str(name)))
-    if held:
-        raise InvalidFlowError(
-            f"{what} name {shown(name)} holds {held[0]!r}, which paths are written with"
-        )
-
-
 def _fill(node: object, **values: object) -> None:
     for name, value in values.items():
         object.__setattr__(node, name, value)
-
-
-def _check_options(node: Any) -> None:
-    """Check what steps and workflows have in common."""
-    what = f"{type(node).__name__.lower()} {node.name!r}"
-    check_retry(node.retry, what)
-    check_on_error(node.on_error, what)
-    check_seconds(node.timeout, f"timeout of {what}")
 
 
 def _children(name: str, steps: Iterable[Nodes]) -> tuple[Node, ...]:
@@ -519,36 +349,9 @@ def _children(name: str, steps: Iterable[Nodes]) -> tuple[Node, ...]:
 def _node(step: Nodes) -> Node:
     if isinstance(step, Step | Sequential | Parallel | Conditional | Loop):
         return step
-    if not callable(step) or isinstance(step, type):
+    if isinstance(step, type) or not callable(step):
         raise InvalidFlowError(f"{shown(step)} is neither a step nor a workflow")
-    return Step(name=_name_of(step), function=step)
-
-
-def _name_of(function: Function) -> str:
-    inner = inspect.unwrap(function)
-    name = getattr(inner, "__name__", None) or getattr(
-        getattr(inner, "func", None), "__name__", None
-    )
-    if not isinstance(name, str):
-        raise InvalidFlowError(f"{shown(function)} has no name: step(name=...)")
-    return name
-
-
-def _check_function(function: Function, what: str) -> None:
-    if not callable(function):
-        raise InvalidFlowError(f"{what} is {shown(function)}, which cannot be called")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise InvalidFlowError(f"{what} is a generator, which returns no output")
-    try:
-        signature = inspect.signature(function)
-    except ValueError:
-        return  # Some built-in functions do not tell.
-    try:
-        signature.bind(None)
-    except TypeError as error:
-        raise InvalidFlowError(
-            f"{what} must take one argument, the context: {error}"
-        ) from None
+    return Step(name=name_of(step), function=step)
 
 
 def _check_condition(condition: object, what: str) -> None:

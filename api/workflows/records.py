@@ -5,14 +5,14 @@ and one for each node of the flow that something is to be remembered of. A node 
 record says that it is finished is never run again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
-from stateward.actors.core.errors import DepthError, RecordedError
+from stateward.actors.core.errors import DepthError, RecordedError, StateError
 from stateward.actors.core.limits import DEPTH_MAX
 from stateward.actors.core.messages import CommitTransaction, Write
 from stateward.actors.core.scopes import RUN_STEP, WorkflowScope
@@ -69,6 +69,19 @@ class Verdict:
     def fails(self) -> bool:
         """Whether the workflow around it has to end."""
         return self.status in FAILURES and not self.forgiven
+
+
+def failed(error: BaseException, path: str) -> Verdict:
+    """Return how a node ends that raised `error` itself."""
+    return Verdict(status=Status.FAILED, error=error, origin=path)
+
+
+def completed(make: Callable[[], Packing], path: str) -> Verdict:
+    """Return how a workflow ends whose output is put together by `make`."""
+    try:
+        return Verdict(status=Status.COMPLETED, packing=make())
+    except StateError as error:
+        return failed(error, path)
 
 
 def record_of(verdict: Verdict, **more: JsonValue) -> Packing:

@@ -10,131 +10,16 @@ within the job's fence. Whoever ends the fence first, that command or somebody w
 the job up, decides whether the job has happened.
 """
 
-import asyncio
-import inspect
-import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any, Final, Protocol
+from typing import Any
 from weakref import ref
 
-from stateward.actors.core import faults
-from stateward.actors.core.errors import (
-    ConflictError,
-    DepthError,
-    InvalidOutputError,
-    InvalidValueError,
-    RunLostError,
-    StateError,
-    StepRevokedError,
-    ValueTooLargeError,
-)
-from stateward.actors.core.limits import Limits
-from stateward.actors.core.messages import CommitTransaction
-from stateward.actors.core.scopes import WorkflowScope
-from stateward.actors.core.values import Packing, pack
-from stateward.actors.runtime.engine import Engine
-from stateward.actors.runtime.fences import Fence, Fenced
 from stateward.actors.runtime.owner import tell
-from stateward.actors.runtime.turns import TurnActor, TurnRef
-from stateward.workflows.access import StepEngine, StepHost
-from stateward.workflows.context import StepContext
-from stateward.workflows.course import (
-    Answer,
-    Attempt,
-    Course,
-    End,
-    Job,
-    Note,
-    Outcome,
-    Question,
-    Settle,
-    failed,
-)
-from stateward.workflows.records import (
-    NODE,
-    NULL,
-    RUN_KEY,
-    Status,
-    Verdict,
-    commit_of,
-    plain_record,
-    record_of,
-)
-from stateward.workflows.strategies import Access
-
-logger: Final = logging.getLogger("stateward.workflows")
-
-CONFLICTS_MAX: Final = 32
-"""How often an atomic step is run again because something it read has changed."""
-
-
-class Pool(Protocol):
-    """Where jobs are carried out."""
-
-    @property
-    def submit(self) -> Callable[[Any], None]:
-        """Have a task run soon."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepEvent:
-    """Something that has come about in a run, for whoever watches it."""
-
-    workflow_id: str
-    path: str
-    status: Status
-    """`RUNNING` for an attempt that begins, `RETRYING` for one that another follows."""
-    attempt: int
-    seconds: float
-    """How long the attempt took."""
-    error: BaseException | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What stays the same in a run."""
-
-    engine: Engine
-    workflow_id: str
-    header: int
-    """Revision of the run's own record."""
-    record: Mapping[str, Any]
-    """That record."""
-    input: Packing
-    access: Access
-    pool: Pool
-    loop: Callable[[], asyncio.AbstractEventLoop]
-    """Where `async` steps run."""
-    context: Context
-    """Of whoever began the run; each step runs in a copy."""
-    on_event: Callable[[StepEvent], None] | None
-    over: Callable[[Course, BaseException | None], None]
-    """Called once: the run has ended, or is lost."""
-
-
-class _Finished:
-    """Signal: a job has ended. The reply is the next job for the same thread."""
-
-    __slots__ = ("job", "outcome")
-
-    def __init__(self, job: Job, outcome: Outcome) -> None:
-        self.job = job
-        self.outcome = outcome
-
-
-class _Started:
-    """Signal: the function of an attempt is about to be called."""
-
-    __slots__ = ("job",)
-
-    def __init__(self, job: Attempt) -> None:
-        self.job = job
+from stateward.actors.runtime.turns import TurnActor
+from stateward.workflows.course import Course
+from stateward.workflows.plan import Abandon, Finished, Plan, Started
+from stateward.workflows.work import Task, Work
 
 
 class Begin:
@@ -159,12 +44,6 @@ class Cancel:
         self.reason = reason
 
 
-class _Abandon:
-    """Command: let nothing of the run have an effect any more; its record stays."""
-
-    __slots__ = ()
-
-
 class Runner(TurnActor):
     """Where one run stands."""
 
@@ -180,14 +59,14 @@ class Runner(TurnActor):
         self._work = Work(plan, course)
         self._work.ref = self.actor_ref  # type: ignore[assignment]  # a `TurnRef`
 
-    def take_turn(self, message: Any) -> Any:
+    def take_turn(self, message: Any) -> Any:  # noqa: C901  # one `match`
         """Handle one event; no code of a caller runs in here."""
         course, now = self._course, self._plan.engine.clock.now()
         reply: Any = None
         match message:
-            case _Finished():
+            case Finished():
                 course.finished(message.job, message.outcome, now)
-            case _Started():
+            case Started():
                 course.started(message.job, now)
             case _Ring():
                 self._alarm = inf
@@ -196,12 +75,12 @@ class Runner(TurnActor):
                 course.begin(now)
             case Cancel():
                 reply = course.cancel(message.reason)
-            case _Abandon():
+            case Abandon():
                 course.abandon("the runner is gone")
             case _:
                 return super().take_turn(message)
         jobs = course.take()
-        if jobs and isinstance(message, _Finished):
+        if jobs and isinstance(message, Finished):
             reply = jobs.pop(0)
         for job in jobs:
             self._plan.pool.submit(Task(self._work, job))
@@ -214,342 +93,6 @@ class Runner(TurnActor):
     def _set_alarm(self) -> None:
         when = self._course.next_ring
         if when < self._alarm:
-            ring = partial(tell, ref(self.actor_ref), _Ring())
+            ring = partial(tell, ref(self._work.ref), _Ring())
             self._plan.engine.clock.call_at(when, ring)
             self._alarm = when
-
-
-class Task:
-    """A job on its way to a thread, and those that follow it there."""
-
-    __slots__ = ("job", "work")
-
-    def __init__(self, work: "Work", job: Job) -> None:
-        """Carry out `job` and what follows."""
-        self.work = work
-        self.job: Job = job
-
-    @property
-    def lost(self) -> bool:
-        """Whether the thread is in a function nobody waits for any more."""
-        return self.job.given_up
-
-    def run(self) -> None:
-        """Carry out jobs until there is none for this thread."""
-        self.work.go_on(self, self.work.carry_out)
-
-
-class _Resume:
-    """An `async` step that has ended, on its way to a thread."""
-
-    __slots__ = ("finish", "job", "work")
-
-    lost = False
-
-    def __init__(self, work: "Work", job: Job, finish: Callable[[], Outcome | None]):
-        self.work = work
-        self.job = job
-        self.finish = finish
-
-    def run(self) -> None:
-        """Settle the step, then carry out what follows."""
-        finish = self.finish
-        self.work.go_on(self, lambda _: finish())
-
-
-class Work:
-    """How the jobs of one run are carried out, outside of any turn."""
-
-    ref: TurnRef[Runner]
-
-    def __init__(self, plan: Plan, course: Course) -> None:
-        """Work for the runner of `course`."""
-        self._plan = plan
-        self._course = course
-
-    def go_on(
-        self, task: "Task | _Resume", first: Callable[[Job], Outcome | None]
-    ) -> None:
-        """Carry out the job of `task`, and then the next one the runner names."""
-        carry_out = first
-        try:
-            while True:
-                job = task.job
-                outcome = carry_out(job)
-                if outcome is None:
-                    return
-                following = self.ref.ask(_Finished(job, outcome))
-                if following is None:
-                    return
-                task.job = following
-                carry_out = self.carry_out
-        except BaseException as error:
-            # A bug, a fault, or the owner cannot be reached: as if the process had
-            # ended here. What is recorded is recorded.
-            self._lose(error)
-
-    def carry_out(self, job: Job) -> Outcome | None:
-        """Return how a job ended; `None` if it was given up or goes on elsewhere."""
-        try:
-            match job:
-                case Attempt():
-                    return self._attempt(job)
-                case Settle():
-                    return self._fail(job, job.number, job.error, 0.0)
-                case Question():
-                    return self._ask(job)
-                case Note():
-                    self._commit(job, {job.frame.path: record_of(job.verdict)})
-                    return job.verdict
-                case End():
-                    self._end(job)
-                    return None
-        except StepRevokedError:
-            if job.fence.reason is None:
-                raise
-        return None
-
-    # ---------------------------------------------------------------- steps
-
-    def _attempt(self, job: Attempt) -> Outcome | None:
-        if job.fence.reason is not None:
-            return None
-        step = job.frame.step
-        if step.timeout is not None:
-            self.ref.ask(_Started(job))
-        self._tell(job, Status.RUNNING, 0.0, None)
-        return self._call(job, 1)
-
-    def _call(self, job: Attempt, number: int) -> Outcome | None:
-        """Call the function, and settle what came of it."""
-        plan = self._plan
-        begun = plan.engine.clock.now()
-        context = StepContext(
-            attempt=job,
-            engine=plan.engine,
-            access=plan.access,
-            workflow_id=plan.workflow_id,
-            input_=plan.input,
-            outputs=self._course.outputs,
-        )
-        error: BaseException | None = None
-        value: Any = None
-        try:
-            value = plan.context.copy().run(job.frame.step.function, context)
-        except BaseException as raised:  # recorded as its failure
-            error = raised
-        if error is None and inspect.isawaitable(value):
-            self._await(job, context, value, begun, number)
-            return None
-        return self._settle(job, context, begun, number, value, error)
-
-    def _await(
-        self, job: Attempt, context: StepContext, value: Any, begun: float, number: int
-    ) -> None:
-        """Have an awaitable awaited; the step goes on when it has ended."""
-        plan = self._plan
-
-        def schedule() -> "Future[Any]":
-            return asyncio.run_coroutine_threadsafe(_awaited(value), plan.loop())
-
-        future = plan.context.copy().run(schedule)
-        job.awaited = future
-
-        def finish() -> Outcome | None:
-            error: BaseException | None = None
-            result: Any = None
-            try:
-                result = future.result()
-            except BaseException as raised:  # recorded as its failure
-                error = raised
-            try:
-                return self._settle(job, context, begun, number, result, error)
-            except StepRevokedError:
-                if job.fence.reason is None:
-                    raise
-                return None
-
-        future.add_done_callback(lambda _: plan.pool.submit(_Resume(self, job, finish)))
-        if job.given_up:
-            future.cancel()  # RACE: it was given up before there was a future.
-
-    def _settle(
-        self,
-        job: Attempt,
-        context: StepContext,
-        begun: float,
-        number: int,
-        value: Any,
-        error: BaseException | None,
-    ) -> Outcome | None:
-        """Record what came of calling the function."""
-        seconds = self._plan.engine.clock.now() - begun
-        if error is None:
-            try:
-                return self._succeed(job, context, value, seconds)
-            except (StepRevokedError, RunLostError):
-                raise
-            except StateError as refused:
-                error = refused
-        again = job.frame.step.atomic and isinstance(error, ConflictError)
-        if again and number < CONFLICTS_MAX and job.fence.reason is None:
-            return self._call(job, number + 1)
-        return self._fail(job, job.number, error, seconds)
-
-    def _succeed(
-        self, job: Attempt, context: StepContext, value: Any, seconds: float
-    ) -> Outcome:
-        path = job.frame.path
-        packing = self._packed(value, path)
-        verdict = Verdict(
-            status=Status.COMPLETED, packing=packing, breaks=context.breaks
-        )
-        record = record_of(verdict, attempts=job.number, seconds=seconds)
-        log = context.transaction
-        self._commit(job, {path: record}, None if log is None else log.end())
-        self._tell(job, Status.COMPLETED, seconds, None)
-        return verdict
-
-    def _fail(
-        self,
-        job: "Attempt | Settle",
-        number: int,
-        error: BaseException,
-        seconds: float,
-    ) -> Outcome:
-        """Record that an attempt failed, as the step's strategy has it."""
-        frame = job.frame
-        verdict, again = frame.judge(error, number, self._plan.workflow_id)
-        record = record_of(verdict, attempts=number, seconds=seconds)
-        self._commit(job, {frame.path: record})
-        self._tell(job, verdict.status, seconds, error)
-        return verdict if again is None else again
-
-    def _packed(self, value: Any, path: str) -> Packing:
-        """Return a step's output as the engine keeps it."""
-        if value is None:
-            return NULL
-        limits = self._limits()
-        try:
-            packing = pack(value)
-        except (InvalidValueError, ValueTooLargeError) as error:
-            if isinstance(error, DepthError | ValueTooLargeError):
-                raise
-            raise InvalidOutputError(
-                f"{path!r} returned what cannot be recorded: {error}", path=path
-            ) from error
-        _, size, depth = packing
-        if size > limits.value_bytes or depth > limits.max_depth:
-            raise InvalidOutputError(
-                f"{path!r} returned {size} bytes that nest {depth} levels; max_value_bytes "
-                f"is {limits.max_value_bytes}, max_depth is {limits.max_depth}",
-                path=path,
-            )
-        return packing
-
-    def _limits(self) -> Limits:
-        state = self._plan.engine.state(WorkflowScope(self._plan.workflow_id))
-        return self._plan.engine.limits if state is None else state.limits
-
-    # ------------------------------------------------------------ other jobs
-
-    def _ask(self, job: Job) -> Outcome:
-        plan, frame = self._plan, job.frame
-        engine = StepEngine(
-            plan.engine,
-            access=plan.access,
-            fence=Fence(),
-            workflow_id=plan.workflow_id,
-            path=frame.path,
-            reads_only="conditions only read",
-        )
-        view = StepHost(engine).state(WorkflowScope(plan.workflow_id))
-        try:
-            answer = plan.context.copy().run(frame.ask, view)
-        except StateError as error:
-            return failed(error, frame.path)
-        note = frame.note_of(answer)
-        if note is not None:
-            self._commit(job, {frame.path: plain_record(note)})
-        return Answer(answer)
-
-    def _end(self, job: End) -> None:
-        plan, verdict = self._plan, self._course.verdict
-        begun = plan.record["begun"]
-        header = {key: value for key, value in plan.record.items() if key != "begun"}
-        header["seconds"] = plan.engine.clock.now() - begun
-        packing = NULL if verdict is None or verdict.fails else verdict.packing
-        ended = Verdict(status=job.status, packing=packing)
-        record = record_of(ended, **{k: v for k, v in header.items() if k != "status"})
-        self._commit(job, job.records, header=record)
-        plan.over(self._course, None)
-
-    def _commit(
-        self,
-        job: Job,
-        records: Mapping[str, Packing],
-        base: CommitTransaction | None = None,
-        header: Packing | None = None,
-    ) -> None:
-        """Record what a job did, with what it wrote, and end its fence."""
-        plan = self._plan
-        if faults.armed:
-            faults.hit("run.commit")
-        keyed = [(NODE + path, packing) for path, packing in records.items()]
-        if header is not None:
-            keyed.append((RUN_KEY, header))
-        command = commit_of(plan.workflow_id, plan.header, keyed, base)
-        message = Fenced(command, job.fence, "it has ended")
-        try:
-            plan.engine.ask_owner(WorkflowScope(plan.workflow_id), message)
-        except ConflictError as error:
-            if error.context.get("key") == RUN_KEY and not self._is_ours():
-                raise RunLostError(
-                    f"the run of {plan.workflow_id!r} is lost: its records were dropped "
-                    "or taken over",
-                    workflow_id=plan.workflow_id,
-                ) from None
-            raise
-        if faults.armed:
-            faults.hit("run.committed")
-
-    def _is_ours(self) -> bool:
-        from stateward.workflows.runs import header_revision
-
-        return header_revision(self._plan.engine, self._plan.workflow_id) == (
-            self._plan.header
-        )
-
-    def _lose(self, error: BaseException) -> None:
-        logger.error("The run of %r is lost", self._plan.workflow_id, exc_info=error)
-        try:
-            self.ref.ask(_Abandon())
-        finally:
-            self._plan.over(self._course, error)
-
-    def _tell(
-        self,
-        job: "Attempt | Settle",
-        status: Status,
-        seconds: float,
-        error: BaseException | None,
-    ) -> None:
-        """Tell whoever watches the run."""
-        if self._plan.on_event is None:
-            return
-        event = StepEvent(
-            workflow_id=self._plan.workflow_id,
-            path=job.frame.path,
-            status=status,
-            attempt=job.number,
-            seconds=seconds,
-            error=error,
-        )
-        try:
-            self._plan.on_event(event)
-        except Exception:
-            logger.exception("on_event failed for %r", event)
-
-
-async def _awaited(value: Any) -> Any:
-    return await value

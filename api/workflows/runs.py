@@ -2,17 +2,16 @@
 
 import asyncio
 import contextvars
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
+from weakref import finalize
 
 import pykka
 
 from stateward.actors.core import reader
 from stateward.actors.core.errors import (
     AlreadyRunningError,
-    ClosedError,
     ConflictError,
     FlowChangedError,
     UsageError,
@@ -24,17 +23,9 @@ from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.inbox import TurnTimeoutError
 from stateward.actors.runtime.turns import TurnRef
-from stateward.actors.runtime.workers import WorkerPool
 from stateward.workflows.course import Course
-from stateward.workflows.flows import (
-    Loop,
-    Node,
-    Nodes,
-    Parallel,
-    Step,
-    as_flow,
-    shape_of,
-)
+from stateward.workflows.flows import Node, Nodes, as_flow
+from stateward.workflows.plan import Plan, StepEvent
 from stateward.workflows.records import (
     NODE,
     RUN_KEY,
@@ -43,12 +34,10 @@ from stateward.workflows.records import (
     plain_record,
 )
 from stateward.workflows.results import RunResult, result_of
-from stateward.workflows.runner import Begin, Cancel, Plan, Pool, Runner, StepEvent
+from stateward.workflows.runner import Begin, Cancel, Runner
+from stateward.workflows.shape import change_of, shape_of, widest
 from stateward.workflows.strategies import Access
-
-JOBS_MAX: Final = 32
-"""LIMIT: threads that run plain steps of one manager, unless a `Parallel` asks for more
-with `max_concurrency`; `async` steps need none."""
+from stateward.workflows.threads import Threads
 
 UNSET: Final[Any] = object()
 """Stands for an input that was not given."""
@@ -63,7 +52,7 @@ class Run:
     """
 
     def __init__(self, workflow_id: str) -> None:
-        """Make a run that has yet to begin; `StateManager.start` is the way to get one."""
+        """Make one that has yet to begin; `StateManager.start` is the way to."""
         self.workflow_id = workflow_id
         """Which workflow is run."""
         self.future: TurnFuture[RunResult] = TurnFuture()
@@ -119,11 +108,9 @@ class Runs:
         """Begin with none."""
         self._engine = engine
         self._live: dict[str, Run] = {}
-        self._lock = threading.Lock()
-        self._own_pool: WorkerPool | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread: threading.Thread | None = None
-        self._closed = False
+        self._threads = Threads(None if engine.own_pool else engine.dispatcher)
+        # A manager that was forgotten leaves no thread either.
+        finalize(self, self._threads.abandon).atexit = False
 
     def start(
         self,
@@ -144,8 +131,6 @@ class Runs:
         if on_event is not None and not callable(on_event):
             raise UsageError(f"on_event is {shown(on_event)}, which cannot be called")
         given = None if input_ is UNSET else pack(input_)
-        if self._closed:
-            raise ClosedError("the manager is closed")
         run = Run(workflow_id)
         if self._live.setdefault(workflow_id, run) is not run:
             raise AlreadyRunningError(
@@ -170,8 +155,8 @@ class Runs:
                     record={**header, "begun": self._engine.clock.now()},
                     input=pack(header["input"]),
                     access=access or Access(),
-                    pool=self._pool(node),
-                    loop=self._event_loop if loop is None else lambda: loop,
+                    pool=self._threads.pool(widest(node)),
+                    loop=self._threads.loop if loop is None else lambda: loop,
                     context=contextvars.copy_context(),
                     on_event=on_event,
                     over=lambda course, error: self._over(run, course, error),
@@ -196,7 +181,7 @@ class Runs:
             value: JsonValue = None if given is None else _value(given)
             known = {"flow": node.name, "shape": shape, "input": value}
         elif known["shape"] != shape:
-            raise FlowChangedError(_change(node, known, records))
+            raise FlowChangedError(change_of(node, known, records))
         elif given is not None and _value(given) != known["input"]:
             raise FlowChangedError(
                 f"the run was begun with the input {shown(known['input'])}, not "
@@ -248,11 +233,12 @@ class Runs:
         """Tell whoever waits how a run ended."""
         if run.done():
             return
+        result: RunResult | None = None
         try:
             if error is None:
                 records = read_records(self._engine, run.workflow_id)
                 result = result_of(run.workflow_id, records, course.errors)
-        except BaseException as raised:
+        except Exception as raised:  # noqa: BLE001  # whoever waits is told
             error = raised
         # ORDER: first, so that whoever was waiting can run it again.
         if self._live.get(run.workflow_id) is run:
@@ -285,8 +271,7 @@ class Runs:
 
     def close(self, timeout: float) -> None:
         """Cancel every run, and end every thread that is not stuck; idempotent."""
-        with self._lock:
-            self._closed = True
+        self._threads.refuse()
         deadline = time.monotonic() + timeout
         for run in list(self._live.values()):
             run.cancel("the manager is being closed")
@@ -294,50 +279,7 @@ class Runs:
                 run.result(max(0.0, deadline - time.monotonic()))
             except Exception:  # noqa: BLE001, S112  # whoever waits for it is told
                 continue
-        if self._own_pool is not None:
-            self._own_pool.close()
-        if self._loop is not None and self._loop_thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            if self._loop_thread is not threading.current_thread():
-                self._loop_thread.join()
-
-    # ---------------------------------------------------------------- threads
-
-    def _pool(self, node: Node) -> Pool:
-        """Return where jobs are carried out; by the host's dispatcher if it has one."""
-        if self._engine.own_pool is None:
-            return self._engine.dispatcher
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the manager is closed")
-            if self._own_pool is None:
-                self._own_pool = WorkerPool("stateward-step", JOBS_MAX)
-            self._own_pool.allow(_widest(node))
-            return self._own_pool
-
-    def _event_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop for `async` steps of runs that were not begun in one."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._loop_thread = threading.Thread(
-                    target=_keep, args=(self._loop,), name="stateward-loop", daemon=True
-                )
-                self._loop_thread.start()
-            return self._loop
-
-
-def _keep(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped, then cancel what is left in it."""
-    asyncio.set_event_loop(loop)
-    try:
-        loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-    finally:
-        loop.close()
+        self._threads.close()
 
 
 def read_records(engine: Engine, workflow_id: str) -> dict[str, Record]:
@@ -364,56 +306,6 @@ def header_revision(engine: Engine, workflow_id: str) -> int:
         except reader.RetiredError:
             continue
         return 0 if cell is None else cell.revision
-
-
-def _widest(flow: Node) -> int:
-    """Return the largest `max_concurrency` in a flow."""
-    widest, waiting = 0, [flow]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Parallel):
-            widest = max(widest, node.max_concurrency or 0)
-        if not isinstance(node, Step):
-            waiting.extend(node.steps)
-    return widest
-
-
-def _change(node: Node, known: Record, records: dict[str, Record]) -> str:
-    """Say how a flow differs from the one that a run was begun with."""
-    if known["flow"] != node.name:
-        return f"the run was begun with flow {known['flow']!r}, not {node.name!r}"
-    paths = _paths(node)
-    gone = [
-        key.removeprefix(NODE)
-        for key in records
-        if key.startswith(NODE) and _plain(key.removeprefix(NODE)) not in paths
-    ]
-    detail = f": it has no step {gone[0]!r} any more" if gone else ""
-    return (
-        f"flow {node.name!r} has changed since the run was begun{detail}; give it "
-        "another name and workflow id, or restart"
-    )
-
-
-def _paths(flow: Node) -> set[str]:
-    """Return the paths of all nodes of a flow, without iterations."""
-    found: set[str] = set()
-    waiting: list[tuple[Node, str]] = [(flow, "")]
-    while waiting:
-        node, path = waiting.pop()
-        found.add(path)
-        if not isinstance(node, Step):
-            for child in node.steps:
-                prefix = f"{path}/" if path or isinstance(node, Loop) else ""
-                waiting.append((child, prefix + child.name))
-        elif not path:
-            found.add(node.name)
-    return found
-
-
-def _plain(path: str) -> str:
-    """Return a path without the iterations in it."""
-    return "/".join(part.partition("[")[0] for part in path.split("/"))
 
 
 def _value(packing: Packing) -> JsonValue:

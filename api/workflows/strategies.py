@@ -24,9 +24,9 @@ class Retry:
     """Try a failed step again, after a delay that grows with each attempt.
 
     The delay before attempt *n + 1* is `backoff * factor ** (n - 1)` seconds, at most
-    `max_delay`, then moved up or down by at most the share `jitter`. Where in that range
-    it falls follows from workflow, step and attempt: many workflows that failed together
-    do not come back together, and yet each run can be repeated exactly.
+    `max_delay`, then moved up or down by at most the share `jitter`. Where in that
+    range it falls follows from workflow, step and attempt: many workflows that failed
+    together do not come back together, and yet each run can be repeated exactly.
 
     Example:
         >>> retry = Retry(attempts=4, backoff=0.5, jitter=0)
@@ -140,8 +140,33 @@ class Access:
         return self.custom_state.get(namespace, "none")
 
 
+@dataclass(frozen=True, slots=True)
+class First:
+    """Collect the outputs of the first `count` iterations."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no count."""
+        check_count(self.count or 0, "First.count")
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """Collect the outputs of the last `count` iterations."""
+
+    count: int
+
+    def __post_init__(self) -> None:
+        """Refuse what is no count."""
+        check_count(self.count or 0, "Last.count")
+
+
+Collect: TypeAlias = Literal["all", "last", "none"] | First | Last
+
+
 def check_on_error(on_error: object, what: str) -> None:
-    """Raise `InvalidFlowError` unless `on_error` is one of the strategies, or `None`."""
+    """Raise `InvalidFlowError` unless `on_error` is a strategy, or `None`."""
     known = on_error is None or isinstance(on_error, Skip)
     if not known and on_error not in ("fail", "continue"):
         raise _wrong(f"on_error of {what}", on_error, "'fail', 'continue' or Skip(...)")
