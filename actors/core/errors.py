@@ -167,8 +167,6 @@ class IterationLimitError(StateError):
 class StepTimeoutError(StateError, TimeoutError):
     """A step or workflow took longer than its `timeout`; what it did is not undone."""
 
-    effect: Effect = "unknown"
-
 
 class RunFailedError(StateError):
     """A run ended otherwise than completed; raised where a caller asked for that."""

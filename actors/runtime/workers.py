@@ -51,6 +51,10 @@ class WorkerPool:
         """Let there be as many threads, unless there may be more already."""
         self._crew.threads_max = max(self._crew.threads_max, threads_max)
 
+    def make_room(self) -> None:
+        """Look for lost tasks now, and add a thread if all others are at work."""
+        self._crew.grow()
+
     @property
     def submit(self) -> Callable[[Task], None]:
         """Have a task run soon: the `put` of a queue, which cannot be interrupted."""

@@ -193,7 +193,8 @@ class Course:
         if job not in self._live:
             return
         error = StepTimeoutError(
-            f"{job.frame.path!r} took longer than its {timeout:g} seconds"
+            f"{job.frame.path!r} took longer than its {timeout:g} seconds",
+            effect="unknown",
         )
         if self._give_up(job, str(error)):
             self.post(Settle(job, error))
@@ -205,7 +206,7 @@ class Course:
         path = frame.path or frame.node.name
         text = f"{path!r} took longer than its {timeout:g} seconds"
         self.give_up(frame, text)
-        error = StepTimeoutError(text)
+        error = StepTimeoutError(text, effect="unknown")
         status = Status.TIMED_OUT
         self.end(frame, Verdict(status=status, error=error, origin=frame.path))
 

@@ -58,13 +58,14 @@ class _Workflow:
         return type(self)(name, *parts, **values)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)  # tidy: its `__init__` is its own
 class Sequential(_Workflow):
     """Steps one after the other; its output is that of the last one.
 
     Example:
-        >>> flow = Sequential("checkout", step(name="pay")(lambda ctx: 1))
-        >>> [each.name for each in flow.steps]
+        >>> def pay(ctx):
+        ...     return ctx.input
+        >>> [each.name for each in Sequential("checkout", pay).steps]
         ['pay']
     """
 
@@ -99,7 +100,7 @@ class Sequential(_Workflow):
         check_options(self)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)  # tidy: its `__init__` is its own
 class Parallel(_Workflow):
     """Branches at the same time; its output is theirs, by name."""
 
@@ -175,7 +176,7 @@ def branch(condition: Condition, step: Nodes) -> Branch:
     return Branch(condition, _node(step))
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)  # tidy: its `__init__` is its own
 class Conditional(_Workflow):
     """The first branch whose condition holds, or all of them.
 
@@ -236,7 +237,7 @@ class Conditional(_Workflow):
         return steps if self.otherwise is None else (*steps, self.otherwise)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False)  # tidy: its `__init__` is its own
 class Loop(_Workflow):
     """Steps again and again: over items, while a condition holds, or until one does."""
 

@@ -52,6 +52,8 @@ class Plan:
     input: Packing
     access: Access
     pool: Pool
+    make_room: Callable[[], None]
+    """To be called when jobs were given up that a thread may still be in."""
     loop: Callable[[], asyncio.AbstractEventLoop]
     """Where `async` steps run."""
     context: Context

@@ -84,9 +84,12 @@ class Runner(TurnActor):
             reply = jobs.pop(0)
         for job in jobs:
             self._plan.pool.submit(Task(self._work, job))
-        for job in course.take_given_up():
+        given_up = course.take_given_up()
+        for job in given_up:
             if job.awaited is not None:
                 job.awaited.cancel()
+        if given_up:
+            self._plan.make_room()
         self._set_alarm()
         return reply
 

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from weakref import finalize
 
 import pykka
@@ -156,6 +156,7 @@ class Runs:
                     input=pack(header["input"]),
                     access=access or Access(),
                     pool=self._threads.pool(widest(node)),
+                    make_room=self._threads.make_room,
                     loop=self._threads.loop if loop is None else lambda: loop,
                     context=contextvars.copy_context(),
                     on_event=on_event,
@@ -292,7 +293,7 @@ def read_records(engine: Engine, workflow_id: str) -> dict[str, Record]:
             _, cells = reader.find_all(state, RUN_STEP, None, engine.clock.now())
         except reader.RetiredError:
             continue
-        return {key: loads(cell.value) for key, cell in cells.items()}  # type: ignore[arg-type]  # bytes
+        return {key: cast("Record", cell.thaw()) for key, cell in cells.items()}
 
 
 def header_revision(engine: Engine, workflow_id: str) -> int:

@@ -44,6 +44,11 @@ class Threads:
             self._pool.allow(threads)
             return self._pool
 
+    def make_room(self) -> None:
+        """Let steps that nobody waits for any more keep no others from running."""
+        if self._pool is not None:
+            self._pool.make_room()
+
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop for `async` steps of runs that were not begun in one."""
         with self._lock:

@@ -1,6 +1,5 @@
 import gc
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,46 +137,6 @@ def test_workflow_ids_are_those_that_hold_a_key(
     assert sorted(manager.workflow_ids()) == sorted([*AWKWARD_NAMES, "expiring"])
     clock.advance(5)
     assert sorted(manager.workflow_ids()) == sorted(AWKWARD_NAMES)
-
-
-def test_stats_count_keys_and_bytes_of_everything(manager: StateManager) -> None:
-    """Keys are counted in UTF-8 and values as JSON, in every kind of scope."""
-    manager.global_state()["a"] = 1
-    manager.workflow_state("w")["\xe9"] = "x"
-    manager.step_state("w", "s")["ab"] = [1, 2]
-    manager.custom_state("c")["a"] = None
-    stats = manager.stats()
-    assert (stats.workflows, stats.keys, stats.owners) == (1, 4, 3)
-    assert stats.size_bytes == (1 + 1) + (2 + 3) + (2 + 5) + (1 + 4)
-    assert (stats.activations, stats.pending, stats.restarts) == (3, 0, 0)
-
-
-def test_stats_leave_out_what_has_expired(
-    paused: StateManager, clock: SimulatedClock
-) -> None:
-    """From its instant on an expired key is counted nowhere, though nobody swept."""
-    state = paused.workflow_state("w")
-    state["a"] = 1
-    before = paused.stats()
-    state.set("b", [1], ttl=5)
-    state.step("s").set("c", 1, ttl=6)
-    counted = []
-    for seconds in (4.999, 0.001, 1):
-        clock.advance(seconds)
-        counted.append(paused.stats().keys)
-    assert counted == [3, 2, 1]
-    assert replace(paused.stats(), pending=0) == before
-
-
-def test_stats_leave_out_what_was_dropped(
-    manager: StateManager, state: WorkflowState
-) -> None:
-    """A workflow is out of the accounting as soon as the call that drops it ends."""
-    state["a"] = 1
-    state.step("s")["b"] = 1
-    assert state.drop()
-    stats = manager.stats()
-    assert (stats.workflows, stats.keys, stats.size_bytes) == (0, 0, 0)
 
 
 def test_drop_forgets_the_workflow_with_its_steps(

@@ -7,9 +7,10 @@ from typing import Any, Final
 import pytest
 
 import stateward
-from stateward import Limits, StateError, StateManager, WorkflowScope
+from stateward import Limits, ScopedState, StateError, StateManager, WorkflowScope
 from stateward.actors.core import faults
 from stateward.messages import SetState
+from stateward.workflows import Loop, Sequential, StepContext, step
 from tests.support import ManualDispatcher, repickled
 
 
@@ -61,6 +62,51 @@ def w(manager: StateManager) -> Any:
     return manager.workflow_state("w")
 
 
+def broken(_: StepContext) -> None:
+    """Fail, as a step."""
+    raise ZeroDivisionError
+
+
+def in_a_step(function: Callable[[StepContext], object]) -> Callable[..., object]:
+    """Return a call that runs `function` as a step, and raises what it failed with."""
+
+    def call(it: StateManager) -> None:
+        (error,) = it.run(step(name="s")(function), "r").failures.values()
+        raise error
+
+    return call
+
+
+def in_a_loop(until: Callable[[object], object]) -> Callable[..., object]:
+    """Return a call that runs a loop of one iteration, and raises its failure."""
+
+    def call(it: StateManager) -> None:
+        body = step(name="s")(lambda _: None)
+        flow = Loop("l", body, until=until, max_iterations=1)
+        (error,) = it.run(flow, "r").failures.values()
+        raise error
+
+    return call
+
+
+def run_again_changed(it: StateManager) -> None:
+    """Run a workflow with one flow, then with another."""
+    it.run(broken, "r")
+    it.run(Sequential("other", broken), "r")
+
+
+def run_inside_itself(it: StateManager) -> None:
+    """Run a workflow in one of its own steps."""
+    in_a_step(lambda _: it.run(broken, "r").ok)(it)
+
+
+def use_a_handle_after_its_step(it: StateManager) -> None:
+    """Write through the handle of a step that has ended."""
+    kept: list[ScopedState] = []
+    it.run(step(name="s")(lambda ctx: kept.append(ctx.state)), "r")
+    kept[0].set("late", 1)
+
+
 CALLS: Final[dict[str, Callable[[StateManager], object]]] = {
     "InvalidKeyError": lambda it: w(it).set("", 1),
     "InvalidScopeError": lambda it: it.workflow_state(""),
@@ -79,6 +125,15 @@ CALLS: Final[dict[str, Callable[[StateManager], object]]] = {
     "ByteCountError": limited(max_bytes=5),
     "OwnerFailedError": failing,
     "QuarantinedError": quarantined,
+    "InvalidFlowError": lambda _: Sequential("empty"),
+    "FlowChangedError": run_again_changed,
+    "AlreadyRunningError": run_inside_itself,
+    "RunFailedError": lambda it: it.run(broken, "r").raise_for_failure(),
+    "AccessDeniedError": in_a_step(lambda ctx: ctx.state.drop()),
+    "StepRevokedError": use_a_handle_after_its_step,
+    "InvalidOutputError": in_a_step(lambda _: {1}),
+    "ConditionError": in_a_loop(lambda _: 1 / 0),
+    "IterationLimitError": in_a_loop(lambda _: False),
 }
 """For each kind a call that raises it, on a manager whose workflow `w` holds `a`."""
 
@@ -91,6 +146,9 @@ ELSEWHERE: Final = frozenset(
         "AskTimeoutError",  # below
         "OwnerStoppedError",  # below
         "ForkedError",  # with the runtime
+        "RecordedError",  # stands for others; with the results of runs
+        "RunLostError",  # with the runs
+        "StepTimeoutError",  # whose effect is unknown; with the runs
         "InvariantError",  # a bug
     }
 )

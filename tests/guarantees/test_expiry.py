@@ -48,7 +48,7 @@ LOOKS: Final[dict[str, Callable[[ScopedState], object]]] = {
 def ask(state: ScopedState, message: object) -> Any:
     """Ask the supervisor of a paused manager."""
     future = state.manager.supervisor.ask(message, block=False)
-    dispatcher: Any = state.manager.engine._dispatcher
+    dispatcher: Any = state.manager.engine.dispatcher
     dispatcher.run()
     return future.get(timeout=30)
 
