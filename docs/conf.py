@@ -49,9 +49,16 @@ UNROLLED: Final = {
 
 # A reference to a public name must be found. Names of the engine and of other libraries
 # reach the pages through annotations only, and are shown without a link.
-PUBLIC: Final = ("stateward", "stateward.messages", "stateward.testing")
+PUBLIC: Final = (
+    "stateward",
+    "stateward.messages",
+    "stateward.testing",
+    "stateward.workflows",
+)
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!stateward\.(messages\.|testing\.)?[A-Z]).*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!stateward\.((messages|testing|workflows)\.)?[A-Z]).*")
+]
 
 
 def mark_contract(

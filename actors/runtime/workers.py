@@ -50,6 +50,7 @@ class WorkerPool:
     def allow(self, threads_max: int) -> None:
         """Let there be as many threads, unless there may be more already."""
         self._crew.threads_max = max(self._crew.threads_max, threads_max)
+        self._crew.grow()  # What waits already has waited for this.
 
     def make_room(self) -> None:
         """Look for lost tasks now, and add a thread if all others are at work."""

@@ -1,4 +1,9 @@
-"""The state of an atomic step: a transaction that ends with the step."""
+"""Atomic steps: each a transaction that ends with the step."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from stateward.actors.core.scopes import (
     CustomScope,
@@ -11,6 +16,42 @@ from stateward.handles import ScopedState, WorkflowState
 from stateward.transaction_log import TransactionLog
 from stateward.transactions import TransactionScope
 from stateward.workflows.access import StepHost
+
+CONFLICTS_MAX: Final = 32
+"""How often an atomic step is run because something it read has changed."""
+COURTESY: Final = 1.0
+"""Seconds an atomic step waits at most for one that has met a conflict."""
+
+
+class Contention:
+    """Lets the atomic steps of a run that meet conflicts go one after the other.
+
+    Not needed to be right, and nobody waits without end: together they would meet again
+    and again, until some have used up their calls.
+
+    Concurrency: Any thread, and within itself.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a conflict."""
+        self._lock = threading.RLock()
+        self._count = threading.Lock()
+        self.waiting = 0
+        """How many steps are in `alone`, or wait to be."""
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for those that came before, within reason; let the next one go after."""
+        with self._count:
+            self.waiting += 1
+        held = self._lock.acquire(timeout=COURTESY)
+        try:
+            yield
+        finally:
+            if held:
+                self._lock.release()
+            with self._count:
+                self.waiting -= 1
 
 
 class AtomicState(TransactionScope):

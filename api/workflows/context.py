@@ -68,7 +68,17 @@ class StepContext:
     Concurrency: Any thread that the step starts, until the attempt is over.
     """
 
-    __slots__ = ("_attempt", "_host", "_input", "_log", "_outputs", "breaks")
+    __slots__ = (
+        "_access",
+        "_attempt",
+        "_engine",
+        "_input",
+        "_log",
+        "_made",
+        "_outputs",
+        "_workflow_id",
+        "breaks",
+    )
 
     def __init__(
         self,
@@ -81,26 +91,39 @@ class StepContext:
         outputs: Mapping[str, Packing],
     ) -> None:
         """Make the context of `attempt`."""
-        step = attempt.frame.step
         self._attempt = attempt
+        self._engine = engine
+        self._access = access
         self._input = input_
         self._outputs = outputs
-        inner = StepEngine(
-            engine,
-            access=access,
-            fence=attempt.fence,
-            workflow_id=workflow_id,
-            path=attempt.frame.path,
-            reads_only="an atomic step commits to its workflow alone"
-            if step.atomic
-            else None,
-        )
-        self._host = StepHost(inner)
-        self._log = (
-            TransactionLog(inner, WorkflowScope(workflow_id)) if step.atomic else None
-        )
+        self._made: StepHost | None = None
+        self._workflow_id = workflow_id
         self.breaks = False
         """Whether the loop around it is to end; `break_loop` says so."""
+        self._log: TransactionLog | None = None
+        if attempt.frame.step.atomic:
+            scope = WorkflowScope(workflow_id)
+            self._log = TransactionLog(self._host.engine, scope)
+
+    @property
+    def _host(self) -> StepHost:
+        """Where handles come from; made when the first one is wanted."""
+        host = self._made
+        if host is None:
+            frame = self._attempt.frame
+            host = self._made = StepHost(
+                StepEngine(
+                    self._engine,
+                    access=self._access,
+                    fence=self._attempt.fence,
+                    workflow_id=self.workflow_id,
+                    path=frame.path,
+                    reads_only="an atomic step commits to its workflow alone"
+                    if frame.step.atomic
+                    else None,
+                )
+            )
+        return host
 
     @property
     def transaction(self) -> TransactionLog | None:
@@ -140,7 +163,7 @@ class StepContext:
     @property
     def workflow_id(self) -> str:
         """Which workflow runs."""
-        return self._host.engine.workflow_id
+        return self._workflow_id
 
     @property
     def path(self) -> str:

@@ -24,7 +24,14 @@ from stateward.workflows.jobs import (
     Outcome,
     Settle,
 )
-from stateward.workflows.records import Record, Status, Verdict, record_of
+from stateward.workflows.records import (
+    FINISHED,
+    Record,
+    Status,
+    Verdict,
+    plain_record,
+    record_of,
+)
 
 if TYPE_CHECKING:
     from stateward.workflows.frames import Frame
@@ -62,7 +69,8 @@ class Course:
         self._timers_max = _TIMERS_SLACK
         self._order = count()
         self._agenda: deque[Callable[[], None]] = deque()
-        self._failures = 0
+        # Also those in a workflow that is skipped, which is not looked into again.
+        self._failures = sum(bool(it.get("forgiven")) for it in records.values())
         self.now = 0.0
         self._root = self.frame_of(flow, None, flow.name if _is_step(flow) else "")
 
@@ -177,6 +185,10 @@ class Course:
                 record = record_of(cancelled, attempts=job.number)
                 self._loose[job.frame.path] = record
 
+    def forget_failure(self, frame: "Frame") -> None:
+        """Leave of the record of a workflow that is run again its answers alone."""
+        self._loose[frame.path] = plain_record(frame.note)
+
     # ------------------------------------------------------------------ parts
 
     def _give_up(self, job: Job, reason: str) -> bool:
@@ -212,12 +224,13 @@ class Course:
 
     def _close(self, frame: "Frame", verdict: Verdict) -> None:
         frame.over = True
-        if verdict.status in {Status.COMPLETED, Status.SKIPPED}:
+        if verdict.status in FINISHED:
             self.outputs[frame.path] = verdict.packing
         if verdict.error is not None:
             self.errors.setdefault(verdict.origin, verdict.error)
+            self.errors.setdefault(frame.path, verdict.error)
             if verdict.fails and verdict.origin == frame.path and not frame.is_step:
-                self._loose[frame.path] = record_of(verdict)
+                self._loose[frame.path] = record_of(verdict, **frame.note)
         self._failures += verdict.forgiven
         parent = frame.parent
         if parent is None:

@@ -144,7 +144,12 @@ class Parallel(_Workflow):
         children = _children(name, steps)
         if isinstance(optional, str):
             raise InvalidFlowError(f"optional is the string {optional!r}, not names")
-        names = frozenset(optional)
+        try:
+            names = frozenset(optional)
+        except TypeError:
+            raise InvalidFlowError(
+                f"optional is {shown(optional)}, not names"
+            ) from None
         _fill(self, name=name, retry=retry, on_error=on_error, timeout=timeout)
         _fill(self, steps=children, max_concurrency=max_concurrency)
         _fill(self, fail_fast=fail_fast, optional=names)
@@ -152,9 +157,9 @@ class Parallel(_Workflow):
         check_count(max_concurrency, f"max_concurrency of {name!r}")
         if type(fail_fast) is not bool:
             raise InvalidFlowError(f"fail_fast is {shown(fail_fast)}, not a bool")
-        unknown = sorted(names - {child.name for child in children})
+        unknown = sorted(map(repr, names - {child.name for child in children}))
         if unknown:
-            raise InvalidFlowError(f"{name!r} has no branch {unknown[0]!r}")
+            raise InvalidFlowError(f"{name!r} has no branch {unknown[0]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,11 @@ class Branch:
     condition: Condition
     step: Node
 
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        _check_condition(self.condition, "the condition of a branch")
+        _fill(self, step=_node(self.step))
+
 
 def branch(condition: Condition, step: Nodes) -> Branch:
     """Return a branch: `step`, to be run if `condition(state)` holds.
@@ -172,7 +182,6 @@ def branch(condition: Condition, step: Nodes) -> Branch:
         condition: A plain function of the workflow's state, which it may only read.
         step: A function, a step or a workflow.
     """
-    _check_condition(condition, "the condition of a branch")
     return Branch(condition, _node(step))
 
 
@@ -367,7 +376,7 @@ def _items(
 ) -> tuple[JsonValue, ...] | range | Condition | None:
     if over is None or isinstance(over, range):
         return over
-    if isinstance(over, str | Mapping):
+    if isinstance(over, str | bytes | Mapping):
         raise InvalidFlowError(f"over of loop {name!r} is {shown(over)}, not items")
     if callable(over):
         _check_condition(over, f"over of loop {name!r}")

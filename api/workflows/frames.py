@@ -1,6 +1,6 @@
 """Frames: where a run stands in each node of its flow that has begun and not ended."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from stateward.actors.core.errors import (
     StepTimeoutError,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from stateward.workflows.loops import LoopFrame
 
 NO_RETRY: Final = Retry(attempts=1)
+NOTED: Final = ("chosen", "items", "allowed", "ended")
+"""What `note_of` puts into records."""
 
 
 class Frame:
@@ -55,8 +57,8 @@ class Frame:
         inherited: OnError = "fail" if parent is None else parent.on_error
         self.on_error: OnError = inherited if node.on_error is None else node.on_error
         """Likewise."""
-        self.policy: OnError = "fail" if parent is None else parent.policy_of(node)
-        """What its failure does to the workflow around it."""
+        self.note: Record = {}
+        """Answers that are recorded of it, and stay so if it fails."""
 
     def begin(self) -> None:
         """Set off, unless a record says how it ended."""
@@ -74,6 +76,10 @@ class Frame:
                 self.course.expire_frame(self, timeout)
 
             self.course.at(self.course.now + timeout, self, expire)
+        if record is not None and not self.is_step:
+            self.note = {key: record[key] for key in NOTED if key in record}
+            if "status" in record:
+                self.course.forget_failure(self)
         self.set_off(record or {})
 
     def set_off(self, record: Record) -> None:
@@ -95,6 +101,13 @@ class Frame:
     def note_of(self, answer: object) -> Record | None:
         """Return what to record of an answer; `None` for nothing."""
         raise NotImplementedError
+
+    @property
+    def policy(self) -> OnError:
+        """What its failure does to the workflow around it."""
+        if self.parent is None:
+            return self.on_error if self.is_step else "fail"
+        return self.parent.policy_of(self.node)
 
     def policy_of(self, child: Node) -> OnError:
         """Return what the failure of a node in it does."""
@@ -153,7 +166,7 @@ class StepFrame(Frame):
     @property
     def step(self) -> Step:
         """The step."""
-        return cast("Step", self.node)
+        return self.node  # type: ignore[return-value]  # of nothing else
 
     def set_off(self, record: Record) -> None:
         """Begin with the first attempt, or after those that failed already."""

@@ -6,7 +6,6 @@ record says that it is finished is never run again.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, cast
 
@@ -48,27 +47,55 @@ class Status(StrEnum):
 
 
 FAILURES: Final = frozenset({Status.FAILED, Status.TIMED_OUT})
+FINISHED: Final = frozenset({Status.COMPLETED, Status.SKIPPED})
+STATUSES: Final = {str(status): status for status in Status}
+"""By how they are written: four times as fast as `Status(...)`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a node ended."""
+    """How a node ended.
 
-    status: Status
-    packing: Packing = NULL
-    """Its output."""
-    error: BaseException | None = None
-    origin: str = ""
-    """Path of the node that `error` is of."""
-    breaks: bool = False
-    """Whether the innermost loop around it is over."""
-    forgiven: bool = False
-    """Whether the workflow goes on although this failed."""
+    Each step makes one, and a frozen dataclass of six fields would cost it 1 us.
+    """
 
-    @property
-    def fails(self) -> bool:
+    __slots__ = (
+        "breaks",
+        "error",
+        "fails",
+        "forgiven",
+        "origin",
+        "packing",
+        "status",
+    )
+
+    def __init__(
+        self,
+        *,
+        status: Status,
+        packing: Packing = NULL,
+        error: BaseException | None = None,
+        origin: str = "",
+        breaks: bool = False,
+        forgiven: bool = False,
+    ) -> None:
+        """Say how.
+
+        Args:
+            status: What is recorded.
+            packing: Its output.
+            error: What it failed with.
+            origin: Path of the node that `error` is of.
+            breaks: Whether the innermost loop around it is over.
+            forgiven: Whether the workflow goes on although this failed.
+        """
+        self.status = status
+        self.packing = packing
+        self.error = error
+        self.origin = origin
+        self.breaks = breaks
+        self.forgiven = forgiven
+        self.fails = status in FAILURES and not forgiven
         """Whether the workflow around it has to end."""
-        return self.status in FAILURES and not self.forgiven
 
 
 def failed(error: BaseException, path: str) -> Verdict:
@@ -108,12 +135,12 @@ def plain_record(record: Mapping[str, Any]) -> Packing:
 def verdict_of(record: Record, path: str) -> Verdict | None:
     """Return how the node of `record` ended; `None` if it is to be run."""
     status = record.get("status")
-    finished = status in {Status.COMPLETED, Status.SKIPPED} or record.get("forgiven")
+    finished = status in FINISHED or record.get("forgiven")
     if not finished:
         return None
     error = record.get("error")
     return Verdict(
-        status=Status(cast("str", status)),
+        status=STATUSES[cast("str", status)],
         packing=pack(record["output"]) if "output" in record else NULL,
         error=None if error is None else exception_of(error),
         origin=path,
@@ -141,7 +168,7 @@ def exception_of(error: Mapping[str, str]) -> RecordedError:
 
 
 def commit_of(
-    workflow_id: str,
+    scope: WorkflowScope,
     header: int,
     records: Iterable[tuple[str, Packing]],
     base: CommitTransaction | None = None,
@@ -149,17 +176,16 @@ def commit_of(
     """Return the command that writes records, if the run is still the one it was.
 
     Args:
-        workflow_id: Whose run.
+        scope: Of the workflow.
         header: Revision of the run's own record; another runner would have changed it.
         records: Key and packed record of each.
         base: What else is to be written with them.
     """
     writes: tuple[Write, ...] = tuple(
-        (RUN_STEP, key, packing, None) for key, packing in records
+        [(RUN_STEP, key, packing, None) for key, packing in records]
     )
     reads = ((RUN_STEP, RUN_KEY, header),)
     if base is None:
-        scope = WorkflowScope(workflow_id)
         return CommitTransaction(
             scope, reads=reads, scans=(), writes=writes, removals=()
         )

@@ -11,6 +11,7 @@ from stateward.workflows.records import (
     NODE,
     NULL,
     RUN_KEY,
+    STATUSES,
     Record,
     Status,
     exception_of,
@@ -189,7 +190,7 @@ def _step_of(
         error = errors.get(path) or exception_of(record["error"])
     return StepResult(
         path=path,
-        status=Status(record["status"]),
+        status=STATUSES[record["status"]],
         attempts=record.get("attempts", 0),
         seconds=record.get("seconds", 0.0),
         error=error,

@@ -18,6 +18,7 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.core.messages import CommitTransaction
 from stateward.actors.core.scopes import RUN_STEP, WorkflowScope, shown
+from stateward.actors.core.state import RETIRED
 from stateward.actors.core.values import JsonValue, Packing, loads, pack
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.future import TurnFuture
@@ -267,7 +268,9 @@ class Runs:
         return [
             scope.workflow_id
             for scope, state in list(self._engine.states().items())
-            if isinstance(scope, WorkflowScope) and RUN_KEY in state.table(RUN_STEP)
+            if isinstance(scope, WorkflowScope)
+            and state.revision != RETIRED  # It was dropped.
+            and RUN_KEY in state.table(RUN_STEP)
         ]
 
     def close(self, timeout: float) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final
 
 from stateward.actors.core.errors import ClosedError
 from stateward.actors.core.ports import Dispatcher
@@ -87,6 +88,14 @@ class Threads:
                 self._loop.call_soon_threadsafe(self._loop.stop)
             except RuntimeError:
                 pass  # RACE: it was closed just now.
+
+
+async def awaited(value: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Await a step; return what came of it if that would end the whole loop."""
+    try:
+        return await value, None
+    except (SystemExit, KeyboardInterrupt) as error:
+        return None, error
 
 
 def _keep(loop: asyncio.AbstractEventLoop) -> None:

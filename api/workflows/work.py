@@ -25,6 +25,7 @@ from stateward.actors.core.values import Packing, pack
 from stateward.actors.runtime.fences import Fence, Fenced
 from stateward.actors.runtime.turns import TurnRef
 from stateward.workflows.access import StepEngine, StepHost
+from stateward.workflows.atomic import CONFLICTS_MAX, Contention
 from stateward.workflows.context import StepContext
 from stateward.workflows.course import Course
 from stateward.workflows.jobs import (
@@ -49,11 +50,9 @@ from stateward.workflows.records import (
     plain_record,
     record_of,
 )
+from stateward.workflows.threads import awaited
 
 logger: Final = logging.getLogger("stateward.workflows")
-
-CONFLICTS_MAX: Final = 32
-"""How often an atomic step is run again because something it read has changed."""
 
 
 class Task:
@@ -103,6 +102,8 @@ class Work:
         """Work for the runner of `course`."""
         self._plan = plan
         self._course = course
+        self._contention = Contention()
+        self._scope = WorkflowScope(plan.workflow_id)
 
     def go_on(
         self, task: "Task | Resumed", first: Callable[[Job], Outcome | None]
@@ -160,6 +161,12 @@ class Work:
 
     def _call(self, job: Attempt, number: int) -> Outcome | None:
         """Call the function, and settle what came of it."""
+        if job.frame.step.atomic and (number > 1 or self._contention.waiting):
+            with self._contention.alone():
+                return self._call_now(job, number)
+        return self._call_now(job, number)
+
+    def _call_now(self, job: Attempt, number: int) -> Outcome | None:
         plan = self._plan
         begun = plan.engine.clock.now()
         context = StepContext(
@@ -176,7 +183,7 @@ class Work:
             value = plan.context.copy().run(job.frame.step.function, context)
         except BaseException as raised:  # noqa: BLE001  # recorded as its failure
             error = raised
-        if error is None and inspect.isawaitable(value):
+        if value is not None and inspect.isawaitable(value):
             self._await(job, context, value, begun, number)
             return None
         return self._settle(job, context, begun, number, value, error)
@@ -188,7 +195,7 @@ class Work:
         plan = self._plan
 
         def schedule() -> "Future[Any]":
-            return asyncio.run_coroutine_threadsafe(_awaited(value), plan.loop())
+            return asyncio.run_coroutine_threadsafe(awaited(value), plan.loop())
 
         future = plan.context.copy().run(schedule)
         job.awaited = future
@@ -197,7 +204,7 @@ class Work:
             error: BaseException | None = None
             result: Any = None
             try:
-                result = future.result()
+                result, error = future.result()
             except BaseException as raised:  # noqa: BLE001  # recorded as its failure
                 error = raised
             try:
@@ -228,6 +235,8 @@ class Work:
             except (StepRevokedError, RunLostError):
                 raise
             except StateError as refused:
+                if refused.effect == "unknown":
+                    raise  # It may be recorded, and must not be recorded otherwise.
                 error = refused
         again = job.frame.step.atomic and isinstance(error, ConflictError)
         if again and number < CONFLICTS_MAX and job.fence.reason is None:
@@ -287,10 +296,8 @@ class Work:
         return packing
 
     def _limits(self) -> Limits:
-        state = self._plan.engine.state(WorkflowScope(self._plan.workflow_id))
+        state = self._plan.engine.state(self._scope)
         return self._plan.engine.limits if state is None else state.limits
-
-    # ------------------------------------------------------------ other jobs
 
     def _ask(self, job: Job) -> Outcome:
         plan, frame = self._plan, job.frame
@@ -302,13 +309,15 @@ class Work:
             path=frame.path,
             reads_only="conditions only read",
         )
-        view = StepHost(engine).state(WorkflowScope(plan.workflow_id))
+        view = StepHost(engine).state(self._scope)
         try:
             answer = plan.context.copy().run(frame.ask, view)
         except StateError as error:
             return failed(error, frame.path)
         note = frame.note_of(answer)
         if note is not None:
+            # ORDER: first; it may fail as soon as the answer is recorded.
+            frame.note = note
             self._commit(job, {frame.path: plain_record(note)})
         return Answer(answer)
 
@@ -337,10 +346,10 @@ class Work:
         keyed = [(NODE + path, packing) for path, packing in records.items()]
         if header is not None:
             keyed.append((RUN_KEY, header))
-        command = commit_of(plan.workflow_id, plan.header, keyed, base)
+        command = commit_of(self._scope, plan.header, keyed, base)
         message = Fenced(command, job.fence, "it has ended")
         try:
-            plan.engine.ask_owner(WorkflowScope(plan.workflow_id), message)
+            plan.engine.ask_owner(self._scope, message)
         except ConflictError as error:
             if error.context.get("key") == RUN_KEY and not self._is_ours():
                 raise RunLostError(
@@ -388,7 +397,3 @@ class Work:
             self._plan.on_event(event)
         except Exception:
             logger.exception("on_event failed for %r", event)
-
-
-async def _awaited(value: Any) -> Any:
-    return await value

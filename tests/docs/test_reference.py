@@ -8,6 +8,7 @@ import pytest
 import stateward
 import stateward.messages
 import stateward.testing
+import stateward.workflows
 from stateward import InvariantError, LimitError, Limits, StateError
 
 REFERENCE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -35,7 +36,9 @@ def test_public_names_are_documented() -> None:
     assert sorted(documented) == sorted(stateward.__all__)
 
 
-@pytest.mark.parametrize("module", [stateward.messages, stateward.testing])
+@pytest.mark.parametrize(
+    "module", [stateward.messages, stateward.testing, stateward.workflows]
+)
 def test_public_modules_are_documented_whole(module: object) -> None:
     """A module of which all is documented has a page that says so."""
     name = getattr(module, "__name__", "")

@@ -1,14 +1,15 @@
 """An owner's state without an actor: decide, carry out, and audit the books."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from stateward import JsonValue, Limits, WorkflowScope
 from stateward.actors.core import reader
 from stateward.actors.core.decider import decide
-from stateward.actors.core.messages import Message
-from stateward.actors.core.scopes import utf8_bytes
+from stateward.actors.core.messages import CommitTransaction, Message
+from stateward.actors.core.scopes import RUN_STEP, utf8_bytes
 from stateward.actors.core.state import OwnerState
-from stateward.actors.core.values import dumps, unpack
+from stateward.actors.core.values import dumps, pack, unpack
 
 SCOPE = WorkflowScope("w")
 
@@ -16,6 +17,21 @@ SCOPE = WorkflowScope("w")
 def new_state(limits: Limits | None = None, floor: int = 0) -> OwnerState:
     """Return the state of a workflow `w` that holds nothing."""
     return OwnerState(SCOPE, limits or Limits(), floor, 0.0)
+
+
+def record(
+    values: Mapping[str, JsonValue] | None = None, *, gone: tuple[str, ...] = ()
+) -> CommitTransaction:
+    """Return the command that writes records of a run, and removes those `gone`."""
+    return CommitTransaction(
+        SCOPE,
+        reads=(),
+        scans=(),
+        writes=tuple(
+            (RUN_STEP, key, pack(value), None) for key, value in (values or {}).items()
+        ),
+        removals=tuple((RUN_STEP, key) for key in gone),
+    )
 
 
 def do(state: OwnerState, command: Message, now: float = 0.0) -> Any:
@@ -53,5 +69,6 @@ def audit(state: OwnerState) -> None:
         assert cell.revision <= cell.table.revision <= state.revision
         assert cell.expires is None or cell.expires >= state.next_expiry
         assert cell.size == len(dumps(unpack(cell.value)))
-    assert state.keys == len(cells)
-    assert state.size == sum(utf8_bytes(key) + cell.size for key, cell in cells)
+    counted = [(key, cell) for key, cell in cells if not cell.table.hidden]
+    assert state.keys == len(counted)
+    assert state.size == sum(utf8_bytes(key) + cell.size for key, cell in counted)

@@ -1,7 +1,10 @@
+import pytest
+
 from stateward import GlobalScope, Limits
 from stateward.actors.core import reader
 from stateward.actors.core.cells import DELETED, NEVER, Cell, Table
 from stateward.actors.core.messages import SetState, UpdateState
+from stateward.actors.core.scopes import RUN_STEP
 from stateward.actors.core.state import OwnerState
 from tests.actors.core.ledger import SCOPE, do, new_state
 
@@ -61,3 +64,10 @@ def cell_of(state: OwnerState, revision: int, expires: float | None) -> Cell:
     cell.direct = expires is None
     cell.created = cell.updated = 0.0
     return cell
+
+
+@pytest.mark.parametrize("step_name", [None, "s", "run", "\0", RUN_STEP + "s"])
+def test_table_is_hidden_for_records_of_runs_alone(step_name: str | None) -> None:
+    """Only the table that no caller can name is outside of limits and accounting."""
+    assert not Table(new_state(), step_name).hidden
+    assert Table(new_state(), RUN_STEP).hidden

@@ -29,9 +29,18 @@ from stateward.actors.core.messages import (
     SetState,
     UpdateState,
 )
+from stateward.actors.core.scopes import RUN_STEP
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import Packing, pack
-from tests.actors.core.ledger import SCOPE, audit, contents, do, everything, new_state
+from tests.actors.core.ledger import (
+    SCOPE,
+    audit,
+    contents,
+    do,
+    everything,
+    new_state,
+    record,
+)
 from tests.hostile import label
 
 STEP = StepScope("w", "s")
@@ -303,3 +312,24 @@ def test_commit_is_refused_when_a_read_is_stale(
         decide(state, stale, 5.0)
     assert everything(state) == before
     audit(state)
+
+
+def test_commit_compares_and_swaps_the_record_of_a_run() -> None:
+    """A record is written if it is still at the revision it was read at, or absent."""
+    state = new_state()
+
+    def write(seen: int) -> object:
+        plain = record({"run": seen})
+        reads = ((RUN_STEP, "run", seen),)
+        command = CommitTransaction(
+            SCOPE, reads=reads, scans=(), writes=plain.writes, removals=()
+        )
+        return do(state, command)
+
+    assert write(0) == 1
+    assert write(1) == 2
+    for stale in (0, 1):
+        with pytest.raises(ConflictError) as caught:
+            write(stale)
+        assert caught.value.context["key"] == "run"
+    assert contents(state, RUN_STEP) == {"run": 1}

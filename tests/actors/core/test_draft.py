@@ -26,8 +26,9 @@ from stateward.actors.core.messages import (
     SetState,
     UpdateState,
 )
+from stateward.actors.core.scopes import RUN_STEP
 from stateward.actors.core.values import pack
-from tests.actors.core.ledger import SCOPE, audit, do, everything, new_state
+from tests.actors.core.ledger import SCOPE, audit, do, everything, new_state, record
 from tests.hostile import label
 
 STEP = StepScope("w", "s")
@@ -217,3 +218,45 @@ def test_expiry_is_told_or_the_default(
 ) -> None:
     """An entry's own time to live goes before the default one."""
     assert expiry(Limits(default_ttl=default), ttl, 10.0) == expires
+
+
+def test_records_of_a_run_are_held_to_no_limit() -> None:
+    """Keys, bytes, depth and names of records may be as the library needs them."""
+    state = new_state(LIMITS)
+    do(state, UpdateState(SCOPE, {"a": "x" * 7, "b": "x" * 7, "c": "x" * 6}))
+    before = state.keys, state.size
+    long_key = "node:" + "x" * 600
+    records: dict[str, JsonValue] = {"a": 1, "b": 2, "c": 3, "d": "x" * 100}
+    do(state, record({**records, "e": [[[1]]], long_key: 1}))
+    assert (state.keys, state.size) == before
+    assert len(state.table(RUN_STEP)) == 6
+    do(state, record({"a": "x" * 50}, gone=("b", "c", "absent", long_key)))
+    assert (state.keys, state.size) == before
+    assert set(state.table(RUN_STEP)) == {"a", "d", "e"}
+    do(state, record(gone=("a", "d", "e")))
+    assert state.steps == {}
+
+
+def test_records_of_a_run_never_expire() -> None:
+    """`default_ttl` is for the keys of callers."""
+    state = new_state(Limits(default_ttl=5))
+    do(state, record({"run": 1}))
+    do(state, record({"run": 2}), now=1)
+    assert state.table(RUN_STEP)["run"].expires is None
+    assert state.next_expiry == float("inf")
+
+
+def test_records_and_keys_are_refused_as_one() -> None:
+    """A command whose keys pass a limit writes no record either."""
+    state = new_state(LIMITS)
+    command = record({"run": 1})
+    both = CommitTransaction(
+        SCOPE,
+        reads=(),
+        scans=(),
+        writes=((None, "k", pack("x" * 9), None), *command.writes),
+        removals=(),
+    )
+    with pytest.raises(ValueTooLargeError):
+        decide(state, both, 0)
+    assert everything(state) == {}

@@ -15,7 +15,7 @@ from stateward.actors.core.messages import (
 )
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import unpack
-from tests.actors.core.ledger import SCOPE, contents, do, new_state
+from tests.actors.core.ledger import SCOPE, contents, do, new_state, record
 from tests.hostile import label
 
 
@@ -299,3 +299,16 @@ def value(state: OwnerState, key: str) -> object:
     """Return the value a reader finds, `None` for none."""
     cell = reader.find(state, None, key, 0.0)
     return None if cell is None else unpack(cell.value)
+
+
+def test_holds_keys_counts_the_records_of_a_run() -> None:
+    """A workflow of which only a run is known is known, and holds no key."""
+    state = new_state()
+    do(state, record({"run": 1}))
+    assert reader.holds_keys(state, 0)
+    assert reader.usage(state, 0) == (0, 0)
+    do(state, SetState(SCOPE, "brief", 1, ttl=5))
+    assert reader.usage(state, 0) == (1, 6)
+    assert reader.usage(state, 9) == (0, 0)
+    do(state, record(gone=("run",)))
+    assert not reader.holds_keys(state, 9)

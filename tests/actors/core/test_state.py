@@ -13,6 +13,7 @@ from stateward.actors.core.messages import (
     SetState,
     UpdateState,
 )
+from stateward.actors.core.scopes import RUN_STEP
 from stateward.actors.core.state import NOWHERE, RETIRED, Event, OwnerState
 from stateward.actors.core.values import pack
 from tests.actors.core.ledger import (
@@ -22,6 +23,7 @@ from tests.actors.core.ledger import (
     do,
     everything,
     new_state,
+    record,
 )
 
 STEP = StepScope("w", "s")
@@ -261,6 +263,56 @@ def test_nowhere_is_the_table_of_no_step(state: OwnerState) -> None:
     assert state.table("nobody") is NOWHERE
     assert not NOWHERE
     assert NOWHERE.state.revision == RETIRED
+
+
+def test_state_with_a_record_alone_is_not_empty() -> None:
+    """What is recorded of a run is kept, although no key is there."""
+    state = new_state()
+    assert state.is_empty()
+    do(state, record({"run": 1}))
+    assert (state.keys, state.size) == (0, 0)
+    assert not state.is_empty()
+    do(state, record(gone=("run",)))
+    assert state.is_empty()
+    do(state, SetState(STEP, "a", 1))
+    assert not state.is_empty()
+
+
+@pytest.mark.parametrize("point", ["state.staged", "state.published"])
+def test_recover_counts_no_records(state: OwnerState, point: str) -> None:
+    """A command over keys and records broken off anywhere leaves the books right."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    do(state, record({"run": 1, "old": 1}))
+    change = CommitTransaction(
+        SCOPE,
+        reads=(),
+        scans=(),
+        writes=(*CHANGE.writes, (RUN_STEP, "run", pack("longer"), None)),
+        removals=(*CHANGE.removals, (RUN_STEP, "old")),
+    )
+    event = event_of(state, change)
+    with pytest.raises(KeyboardInterrupt), faults.arm(point, interrupt):
+        state.carry_out(event)
+    state.recover()
+    audit(state)
+    undone = point == "state.staged"
+    records = {"run": 1, "old": 1} if undone else {"run": "longer"}
+    assert everything(state) == (BEFORE if undone else AFTER) | {RUN_STEP: records}
+
+
+def test_recover_counts_no_records_after_an_overwrite(state: OwnerState) -> None:
+    """The bytes counted one by one are those of the callers' keys."""
+    do(state, record({"run": "x" * 100}))
+    size = state.size + len('"other"') - len("1")
+    cell = overwriting(state, "a", "other")
+    state.pending, state.latest, state.own["a"] = cell, cell.revision, cell
+    state.own.revision = state.revision = cell.revision
+    state.recover()
+    assert state.size == size
+    audit(state)
 
 
 def event_of(state: OwnerState, command: Message) -> Event:

@@ -142,3 +142,102 @@ def test_fork_leaves_the_pools_of_the_parent_behind(
         busy.discard(FORKED)
         pool.forked = False
         pool.close()
+
+
+class Losable:
+    """A task that is held up in a gate, and can be given up there."""
+
+    def __init__(self) -> None:
+        """Begin with somebody who waits for its end."""
+        self.lost = False
+        self.gate = Gate()
+
+    def run(self) -> None:
+        """Wait in the gate."""
+        self.gate(None)
+
+
+def held_up(pool: WorkerPool, count: int) -> list[Losable]:
+    """Have `count` tasks wait in their gates, each in a thread of the pool."""
+    tasks = [Losable() for _ in range(count)]
+    for task in tasks:
+        pool.submit(task)
+    for task in tasks:
+        task.gate.wait_until_entered()
+    return tasks
+
+
+def let_go(tasks: list[Losable]) -> None:
+    """Let every task end."""
+    for task in tasks:
+        task.gate.open()
+
+
+@pytest.mark.parametrize("threads_max", [1, 2, 7])
+def test_pool_has_no_more_threads_than_it_may(threads_max: int) -> None:
+    """Tasks beyond the limit wait until a thread is free."""
+    pool = WorkerPool("stateward-test-max", threads_max)
+    tasks = held_up(pool, threads_max)
+    ran = threading.Event()
+    pool.submit(Call(ran.set))
+    assert len(threads("stateward-test-max")) == threads_max
+    assert not ran.is_set()
+    let_go(tasks[:1])
+    assert ran.wait(WAIT)
+    let_go(tasks)
+    pool.close()
+
+
+def test_pool_may_be_allowed_more_threads_and_never_fewer() -> None:
+    """The largest number that was asked for counts, and helps what waits already."""
+    pool = WorkerPool("stateward-test-allow", 1)
+    tasks = held_up(pool, 1)
+    ran = threading.Event()
+    pool.submit(Call(ran.set))
+    pool.allow(3)
+    assert ran.wait(WAIT)
+    pool.allow(2)
+    tasks += held_up(pool, 2)
+    assert len(threads("stateward-test-allow")) == 3
+    let_go(tasks)
+    pool.close()
+
+
+def test_pool_counts_no_threads_in_lost_tasks() -> None:
+    """Each task that was given up is made up for by another thread."""
+    pool = WorkerPool("stateward-test-lost", 2)
+    tasks = held_up(pool, 2)
+    ran = threading.Event()
+    pool.submit(Call(ran.set))
+    pool.make_room()
+    assert len(threads("stateward-test-lost")) == 2
+    tasks[0].lost = True
+    pool.make_room()
+    assert ran.wait(WAIT)
+    assert len(threads("stateward-test-lost")) == 3
+    let_go(tasks)
+    pool.close()
+    assert threads("stateward-test-lost") == []
+
+
+def test_pool_waits_for_no_lost_task_when_it_is_closed() -> None:
+    """Its thread is left behind, and ends when the task does."""
+    pool = WorkerPool("stateward-test-stuck", 2)
+    tasks = held_up(pool, 1)
+    tasks[0].lost = True
+    ran = threading.Event()
+    pool.submit(Call(ran.set))
+    pool.close()
+    assert ran.is_set()
+    assert len(threads("stateward-test-stuck")) == 1
+    let_go(tasks)
+    eventually(lambda: not threads("stateward-test-stuck"), "the thread ends")
+
+
+def test_pool_makes_no_room_once_it_is_closed() -> None:
+    """A closed pool adds no thread, whatever is asked of it."""
+    pool = WorkerPool("stateward-test-closed", 1)
+    pool.close()
+    pool.allow(5)
+    pool.make_room()
+    assert threads("stateward-test-closed") == []

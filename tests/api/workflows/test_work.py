@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -9,8 +11,8 @@ from stateward import (
     Limits,
     StateManager,
 )
-from stateward.workflows import Sequential, Status, StepContext, step
-from stateward.workflows.work import CONFLICTS_MAX
+from stateward.workflows import Parallel, Sequential, Status, StepContext, step
+from stateward.workflows.atomic import CONFLICTS_MAX
 
 
 def returning(output: JsonValue) -> Callable[[StepContext], JsonValue]:
@@ -75,3 +77,22 @@ def test_conflict_runs_an_atomic_step_again(
 
     assert manager.run(Sequential("f", add), "w").output == attempts
     assert calls == [1] * attempts
+
+
+def test_conflicts_of_many_branches_all_end(manager: StateManager) -> None:
+    """Branches that read and write one key all get their turn, however many."""
+    state = manager.workflow_state("w")
+    together = threading.Barrier(8)
+    begun: list[None] = []
+
+    @step(atomic=True)
+    def add(ctx: StepContext) -> None:
+        count = ctx.state.get("n", 0)
+        begun.append(None)
+        if len(begun) <= 8:
+            together.wait(30)
+        ctx.state["n"] = cast("int", count) + 1
+
+    branches = [add.using(name=f"b{number}") for number in range(64)]
+    assert manager.run(Parallel("p", *branches), "w").ok
+    assert state["n"] == 64
