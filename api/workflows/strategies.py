@@ -10,7 +10,7 @@ from zlib import crc32
 from stateward.actors.core.errors import InvalidFlowError
 from stateward.actors.core.limits import check_ttl
 from stateward.actors.core.scopes import check_id, shown
-from stateward.actors.core.values import JsonValue, Packing, pack
+from stateward.actors.core.values import JsonValue, Packing, pack, unpack
 
 Level: TypeAlias = Literal["none", "read", "write"]
 """What a step may do with a scope that is not its workflow's."""
@@ -94,7 +94,8 @@ class Skip:
 
     def __post_init__(self) -> None:
         """Refuse an output that is not JSON."""
-        pack(self.output)
+        # A copy: what the caller does with his own afterwards changes no strategy.
+        object.__setattr__(self, "output", unpack(pack(self.output)[0]))
         object.__setattr__(self, "on", checked_exceptions("Skip.on", self.on))
 
     def packing(self) -> Packing:

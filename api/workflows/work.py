@@ -232,10 +232,9 @@ class Work:
         if error is None:
             try:
                 return self._succeed(job, context, value, seconds)
-            except (StepRevokedError, RunLostError):
-                raise
             except StateError as refused:
-                if refused.effect == "unknown":
+                lost = isinstance(refused, StepRevokedError | RunLostError)
+                if lost or refused.effect == "unknown":
                     raise  # It may be recorded, and must not be recorded otherwise.
                 error = refused
         again = job.frame.step.atomic and isinstance(error, ConflictError)

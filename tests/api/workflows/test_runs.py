@@ -268,7 +268,9 @@ def test_run_is_cancelled_when_its_manager_is_closed(it: Flow) -> None:
     gate.wait_until_entered()
     manager.close()
     assert waiting.result().status is Status.CANCELLED
-    left = [it.name for it in threading.enumerate() if it.name.startswith("stateward")]
+    left = [
+        it.name for it in threading.enumerate() if it.name.startswith("stateward-step")
+    ]
     assert left == ["stateward-step-1"]
     gate.open()
     for call in (manager.run, manager.start):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from stateward import InvalidFlowError, InvalidScopeError, InvalidValueError
+from stateward import InvalidFlowError, InvalidScopeError, InvalidValueError, JsonValue
 from stateward.workflows import Access, First, Last, Retry, Skip
 from stateward.workflows.strategies import (
     DELAY_MAX,
@@ -180,3 +180,11 @@ def test_counts_are_positive_integers(value: Any) -> None:
         check_count(value, "limit")
     for known in (None, 1):
         check_count(known, "limit")
+
+
+def test_skip_keeps_a_copy_of_its_output() -> None:
+    """Changing a list after it was given as an output changes no strategy."""
+    output: list[JsonValue] = [1]
+    skip = Skip(output)
+    output.append(2)
+    assert skip.output == [1]
