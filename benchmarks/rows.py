@@ -107,6 +107,14 @@ ROWS: Final = (
         measure=speed.write_large_scope,
     ),
     Row(
+        name="step-overhead",
+        figure="an empty step in a row of 1,000, beyond its function",
+        against="`ThreadPoolExecutor.submit().result()`",
+        unit="seconds",
+        holds=(Hold("ratio", 1), Hold("overhead", 25, unit="us")),
+        measure=speed.step_overhead,
+    ),
+    Row(
         name="live-workflows",
         figure="100,000 live workflows, each beyond its data",
         against="the same data in plain nested dicts",

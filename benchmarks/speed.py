@@ -1,13 +1,16 @@
 """The rows that time calls."""
 
 import random
+import time
 from collections.abc import Callable
-from itertools import cycle
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, cycle
 from typing import Any, Final
 
 from benchmarks.measure import Samples, Size, beside_a_writer, race, stopwatch
 from benchmarks.peers import CopyingDict, LockedDict, State, StateActor
 from stateward import StateManager
+from stateward.workflows import Sequential, step
 
 KEYS: Final = tuple(f"key-{number}" for number in range(10))
 SCALAR: Final = 7
@@ -107,6 +110,37 @@ def write_large_scope(size: Size) -> Samples:
             spread = race(anywhere, here, size.thread_rounds)
             samples.values[f"any key, {side}"] = spread.values["ratio"]
     return samples
+
+
+def step_overhead(size: Size) -> Samples:
+    """Run empty steps in a row, and have a thread call the same function as often.
+
+    What is measured of a run is all of it, from its beginning to its result, divided by
+    its steps; the calls themselves are taken off.
+    """
+    steps = max(1, size.calls // 10)
+    rows = [step(name=f"step-{number}")(empty) for number in range(steps)]
+    flow, ids = Sequential("empty", *rows), count()
+    alone = stopwatch("empty(None)", calls=1, loops=steps, empty=empty)
+    with StateManager() as manager, ThreadPoolExecutor(max_workers=1) as pool:
+
+        def run() -> float:
+            name = f"run-{next(ids)}"
+            started = time.perf_counter()
+            manager.run(flow, name).raise_for_failure()
+            seconds = time.perf_counter() - started
+            manager.drop_workflow(name)
+            return seconds / steps - alone()
+
+        call = "submit(empty, None).result()"
+        peer = stopwatch(call, calls=1, loops=steps, submit=pool.submit, empty=empty)
+        samples = race(run, peer, size.rounds)
+    samples.values["overhead"] = [1e6 * seconds for seconds in samples.ours]
+    return samples
+
+
+def empty(_: object) -> None:
+    """Do nothing, as a step."""
 
 
 def fill(state: State, count: int) -> list[str]:

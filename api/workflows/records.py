@@ -11,11 +11,13 @@ from typing import Any, Final, TypeAlias, cast
 
 import orjson
 
+from stateward.actors.core import reader
 from stateward.actors.core.errors import DepthError, RecordedError, StateError
 from stateward.actors.core.limits import DEPTH_MAX
 from stateward.actors.core.messages import CommitTransaction, Write
 from stateward.actors.core.scopes import RUN_STEP, WorkflowScope
 from stateward.actors.core.values import JsonValue, Packed, Packing, dumps, pack
+from stateward.actors.runtime.engine import Engine
 
 RUN_KEY: Final = "run"
 """Of the record of the run itself."""
@@ -231,3 +233,29 @@ def _depth(packings: Iterable[Packing]) -> int:
             actual=depth,
         )
     return depth
+
+
+def read_records(engine: Engine, workflow_id: str) -> dict[str, Record]:
+    """Return all records of a run, of one revision."""
+    while True:
+        state = engine.state(WorkflowScope(workflow_id))
+        if state is None:
+            return {}
+        try:
+            _, cells = reader.find_all(state, RUN_STEP, None, engine.clock.now())
+        except reader.RetiredError:
+            continue
+        return {key: cast("Record", cell.thaw()) for key, cell in cells.items()}
+
+
+def header_revision(engine: Engine, workflow_id: str) -> int:
+    """Return the revision of the record of a run; 0 if there is none."""
+    while True:
+        state = engine.state(WorkflowScope(workflow_id))
+        if state is None:
+            return 0
+        try:
+            cell = reader.find(state, RUN_STEP, RUN_KEY, engine.clock.now())
+        except reader.RetiredError:
+            continue
+        return 0 if cell is None else cell.revision

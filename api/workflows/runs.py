@@ -4,12 +4,11 @@ import asyncio
 import contextvars
 import time
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 from weakref import finalize
 
 import pykka
 
-from stateward.actors.core import reader
 from stateward.actors.core.errors import (
     AlreadyRunningError,
     ConflictError,
@@ -32,7 +31,9 @@ from stateward.workflows.records import (
     RUN_KEY,
     Record,
     Status,
+    header_revision,
     plain_record,
+    read_records,
 )
 from stateward.workflows.results import RunResult, result_of
 from stateward.workflows.runner import Begin, Cancel, Runner
@@ -58,6 +59,9 @@ class Run:
         """Which workflow is run."""
         self.future: TurnFuture[RunResult] = TurnFuture()
         self.runner: TurnRef[Runner] | None = None
+        """`None` until it has begun."""
+        self.wanted: str | None = None
+        """Why it is to be cancelled, if it is."""
 
     def __repr__(self) -> str:
         """Name the workflow."""
@@ -97,9 +101,11 @@ class Run:
         Steps under way are not interrupted, but nobody waits for them any more: their
         writes raise `StepRevokedError`, `ctx.cancelled` is true, tasks are cancelled.
         """
-        if self.runner is None or self.done():
+        if self.done():
             return False
-        return bool(self.runner.ask(Cancel(reason)))
+        self.wanted = reason
+        runner = self.runner
+        return True if runner is None else bool(runner.ask(Cancel(reason)))
 
 
 class Runs:
@@ -165,7 +171,11 @@ class Runs:
                 ),
             )
         except BaseException:
-            self._live.pop(workflow_id, None)
+            try:
+                # An interrupt may come when it has set off already.
+                run.cancel("whoever began the run was interrupted")
+            finally:
+                self._live.pop(workflow_id, None)
             raise
         return run
 
@@ -230,6 +240,8 @@ class Runs:
         }
         run.runner = Runner.start(course=Course(node, by_path), plan=plan)
         run.runner.ask(Begin())
+        if run.wanted is not None:
+            run.runner.ask(Cancel(run.wanted))  # RACE: wanted before it had a runner.
 
     def _over(self, run: Run, course: Course, error: BaseException | None) -> None:
         """Tell whoever waits how a run ended."""
@@ -284,32 +296,6 @@ class Runs:
             except Exception:  # noqa: BLE001, S112  # whoever waits for it is told
                 continue
         self._threads.close()
-
-
-def read_records(engine: Engine, workflow_id: str) -> dict[str, Record]:
-    """Return all records of a run, of one revision."""
-    while True:
-        state = engine.state(WorkflowScope(workflow_id))
-        if state is None:
-            return {}
-        try:
-            _, cells = reader.find_all(state, RUN_STEP, None, engine.clock.now())
-        except reader.RetiredError:
-            continue
-        return {key: cast("Record", cell.thaw()) for key, cell in cells.items()}
-
-
-def header_revision(engine: Engine, workflow_id: str) -> int:
-    """Return the revision of the record of a run; 0 if there is none."""
-    while True:
-        state = engine.state(WorkflowScope(workflow_id))
-        if state is None:
-            return 0
-        try:
-            cell = reader.find(state, RUN_STEP, RUN_KEY, engine.clock.now())
-        except reader.RetiredError:
-            continue
-        return 0 if cell is None else cell.revision
 
 
 def _value(packing: Packing) -> JsonValue:

@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final
 
-from stateward.actors.core import faults
 from stateward.actors.core.errors import (
     ConflictError,
     DepthError,
     InvalidOutputError,
     InvalidValueError,
-    RunLostError,
+    MailboxFullError,
     StateError,
     StepRevokedError,
+    UnavailableError,
     ValueTooLargeError,
 )
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import CommitTransaction
 from stateward.actors.core.scopes import WorkflowScope
 from stateward.actors.core.values import Packing, pack
-from stateward.actors.runtime.fences import Fence, Fenced
+from stateward.actors.runtime.fences import Fence
 from stateward.actors.runtime.turns import TurnRef
 from stateward.workflows.access import StepEngine, StepHost
 from stateward.workflows.atomic import CONFLICTS_MAX, Contention
@@ -45,7 +45,6 @@ from stateward.workflows.records import (
     RUN_KEY,
     Status,
     Verdict,
-    commit_of,
     failed,
     plain_record,
     record_of,
@@ -53,6 +52,10 @@ from stateward.workflows.records import (
 from stateward.workflows.threads import awaited
 
 logger: Final = logging.getLogger("stateward.workflows")
+
+
+NOT_ITS_FAULT: Final = (StepRevokedError, UnavailableError, MailboxFullError)
+"""What keeps the end of a step from being recorded, whatever the step did."""
 
 
 class Task:
@@ -233,9 +236,10 @@ class Work:
             try:
                 return self._succeed(job, context, value, seconds)
             except StateError as refused:
-                lost = isinstance(refused, StepRevokedError | RunLostError)
-                if lost or refused.effect == "unknown":
-                    raise  # It may be recorded, and must not be recorded otherwise.
+                # Not the step's fault; or it may be recorded, and must not be
+                # recorded otherwise.
+                if isinstance(refused, NOT_ITS_FAULT) or refused.effect == "unknown":
+                    raise
                 error = refused
         again = job.frame.step.atomic and isinstance(error, ConflictError)
         if again and number < CONFLICTS_MAX and job.fence.reason is None:
@@ -339,33 +343,10 @@ class Work:
         header: Packing | None = None,
     ) -> None:
         """Record what a job did, with what it wrote, and end its fence."""
-        plan = self._plan
-        if faults.armed:
-            faults.hit("run.commit")
         keyed = [(NODE + path, packing) for path, packing in records.items()]
         if header is not None:
             keyed.append((RUN_KEY, header))
-        command = commit_of(self._scope, plan.header, keyed, base)
-        message = Fenced(command, job.fence, "it has ended")
-        try:
-            plan.engine.ask_owner(self._scope, message)
-        except ConflictError as error:
-            if error.context.get("key") == RUN_KEY and not self._is_ours():
-                raise RunLostError(
-                    f"the run of {plan.workflow_id!r} is lost: its records were "
-                    "dropped or taken over",
-                    workflow_id=plan.workflow_id,
-                ) from None
-            raise
-        if faults.armed:
-            faults.hit("run.committed")
-
-    def _is_ours(self) -> bool:
-        from stateward.workflows.runs import header_revision
-
-        return header_revision(self._plan.engine, self._plan.workflow_id) == (
-            self._plan.header
-        )
+        self._plan.commit(keyed, job.fence, base)
 
     def _lose(self, error: BaseException) -> None:
         logger.error("The run of %r is lost", self._plan.workflow_id, exc_info=error)

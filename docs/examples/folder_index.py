@@ -1,17 +1,20 @@
-"""Index a folder of text files in parallel branches that share one workflow's state.
+"""Index a folder of text files with a workflow whose branches share one state.
 
     python folder_index.py [FOLDER] [--workers 4] [--limit FILES] [--quiet]
 
-The branches are plain threads. They have no queue, no lock and no variable in common:
-whatever they must agree on is in the state of one workflow.
+The flow uses all four kinds of workflow:
 
-- What is left to do waits there in batches. A branch claims one in a transaction that
-  also marks each of its files, so that no file is done twice or forgotten.
-- Totals are atomic increments, errors are appended, and the list of the largest files
-  is changed by a function that runs in the owner's turn. No update is lost.
-- Every file has a step of its own, named by its path, which tells how far it got.
-- What was found decides how it goes on: files that are not UTF-8 come round again as
-  Latin-1, and without any that part is left out.
+- a `Sequential` puts the files it finds into the state, and has them done in batches;
+- a `Loop` goes round until no batch is left;
+- a `Parallel` in it holds the branches. They have no queue, no lock and no variable in
+  common: what they must agree on is in the state. A branch claims a batch in one atomic
+  step, which also marks each of its files, and adds what it counted in another;
+- a `Conditional` puts files that are not UTF-8 back as Latin-1, if there are any.
+
+An atomic step happens as a whole or not at all, and is run again if what it read has
+changed meanwhile. So no update is lost and no file is done twice, also when the run is
+interrupted and continued. Every file has a step of its own, named by its path, which
+tells how far it got.
 
 The summary is read back from the state and compared with a count made one file after
 the other, without any state. Exit status: 0 if they agree, 1 if they do not, 2 for a
@@ -24,117 +27,50 @@ import sys
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from heapq import nsmallest
-from pathlib import Path, PurePath
-from typing import Any, Final, Literal, TypedDict, cast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypedDict, cast
 
-from stateward import JsonValue, Limits, StateManager, Transaction, WorkflowState
+from text_files import (
+    TABLE_ROWS,
+    FileCount,
+    Problem,
+    count_file,
+    human_bytes,
+    largest_of,
+    list_files,
+    printable,
+    table,
+    totals_of,
+)
 
-LEFT_OUT: Final = frozenset({"__pycache__", "dist-packages", "site-packages"})
-"""Folders nobody wants to have indexed, besides those whose name begins with a dot."""
+from stateward import ConflictError, JsonValue, Limits, StateManager, WorkflowState
+from stateward.workflows import (
+    Conditional,
+    Loop,
+    Parallel,
+    Retry,
+    RunResult,
+    Sequential,
+    StepContext,
+    branch,
+    step,
+)
+
 BATCH_FILES: Final = 32
 """Files claimed at once: enough to make claiming cheap, few enough to share evenly."""
-BINARY_BYTES: Final = 8192
-"""How much of a file is searched for a zero byte, which no text has."""
-TABLE_ROWS: Final = 10
+RUN_ROWS: Final = 6
+"""Steps of the run that are shown, of some hundred."""
+LINE_CHARACTERS: Final = 88
+WORKFLOW_ID: Final = "folder-index"
 LIMITS: Final = Limits(max_key_bytes=4096, max_value_bytes=None)
 """Step names are paths, and the list of errors may be as long as it has to be."""
-
-Problem = list[JsonValue]
-"""A path that cannot be indexed, and why."""
-
-# -- files, without any state ---------------------------------------------------------
-
-
-def list_files(folder: Path, limit: int | None) -> tuple[list[str], list[Problem]]:
-    """Return the files in `folder` and all below it, by their path in it."""
-    names: list[str] = []
-    problems: list[Problem] = []
-
-    def note(error: OSError) -> None:
-        problems.append([printable(str(error.filename)), str(error.strerror)])
-
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in {*folders} - LEFT_OUT if name[0] != "."]
-        for path in map(Path(parent).joinpath, files):
-            name = path.relative_to(folder).as_posix()
-            try:
-                if name != name.encode(errors="replace").decode():
-                    problems.append([printable(name), "its name is not Unicode"])
-                elif path.is_file():  # neither a pipe, nor a link that leads nowhere
-                    names.append(name)
-            except OSError as error:
-                note(error)
-    return sorted(names)[:limit], problems
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileCount:
-    """What one file holds."""
-
-    status: Literal["indexed", "binary", "undecodable", "unreadable"]
-    words: int = 0
-    lines: int = 0
-    size_bytes: int = 0
-    why: str = ""
-    """What is wrong with a file that is undecodable or unreadable."""
-
-
-def count_file(path: Path, encoding: str) -> FileCount:
-    """Return the words, lines and bytes of a text file, or why it has none."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(BINARY_BYTES)
-            if b"\0" in data:
-                return FileCount(status="binary")
-            data += file.read()
-        text = data.decode(encoding)
-    except OSError as error:
-        return FileCount(status="unreadable", why=str(error.strerror))
-    except UnicodeDecodeError as error:
-        why = f"not {error.encoding}, {error.reason} at byte {error.start:,}"
-        return FileCount(status="undecodable", why=why)
-    return FileCount(
-        status="indexed",
-        words=len(text.split()),
-        lines=len(text.splitlines()),
-        size_bytes=len(data),
-    )
-
-
-def totals_of(name: str, count: FileCount) -> dict[str, int]:
-    """Return what one text file adds to the totals."""
-    suffix = PurePath(name).suffix.lower() or "(none)"
-    return {
-        "files": 1,
-        "words": count.words,
-        "lines": count.lines,
-        "size_bytes": count.size_bytes,
-        f"suffix:{suffix}": 1,
-    }
-
-
-def largest_of(files: Iterable[list[Any]]) -> list[JsonValue]:
-    """Return the largest of some pairs of size and name, those of one size by name."""
-    return [*nsmallest(TABLE_ROWS, files, key=lambda file: (-file[0], file[1]))]
-
 
 # -- the workflow ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to index, and how."""
-
-    folder: Path
-    names: list[str]
-    problems: list[Problem]
-    workers: int
-    report: Callable[[WorkflowState], None]
-    """Called now and then while the branches run."""
+class NoFilesError(Exception):
+    """There is nothing to index."""
 
 
 class Batch(TypedDict):
@@ -144,89 +80,138 @@ class Batch(TypedDict):
     encoding: str
 
 
-def index_folder(flow: WorkflowState, job: Job) -> None:
-    """Put all about the files of a folder into the state of the workflow."""
-    flow.update(errors=[*job.problems], largest=[])
-    enqueue(flow, job.names, "utf-8")
-    run_branches(flow, job)
-
-    undecodable = cast("tuple[str, ...]", flow.view("queue:undecodable", ()))
-    if undecodable:
-        flow["retried"] = len(undecodable)
-        enqueue(flow, undecodable, "latin-1")
-        run_branches(flow, job)
-
-
-def enqueue(flow: WorkflowState, names: Sequence[str], encoding: str) -> None:
-    """Add files to what is left to do, all of them in one command."""
-    end = number(flow, "queue:end")
-    added: dict[str, JsonValue] = {}
-    for start in range(0, len(names), BATCH_FILES):
-        files: list[JsonValue] = [*names[start : start + BATCH_FILES]]
-        added[f"queue:{end}"] = {"files": files, "encoding": encoding}
-        end += 1
-    added["queue:end"] = end
-    added["queue:files"] = number(flow, "queue:files") + len(names)
-    flow.update(added)
+@step(atomic=True)
+def discover(ctx: StepContext) -> int:
+    """Put all files of the folder into the state, for the branches to claim."""
+    given: Any = ctx.input
+    names, problems = list_files(Path(given["folder"]), given["limit"])
+    if not names:
+        raise NoFilesError("no files to index")
+    ctx.state.update(errors=[*sorted(problems)], largest=[])
+    enqueue(ctx.state, names, "utf-8")
+    return len(names)
 
 
-def run_branches(flow: WorkflowState, job: Job) -> None:
-    """Run the branches until nothing is left to do."""
-    with ThreadPoolExecutor(job.workers, thread_name_prefix="branch") as pool:
-        branches = [
-            pool.submit(run_branch, flow, job.folder) for _ in range(job.workers)
-        ]
-        try:
-            while wait(branches, timeout=0.2).not_done:
-                job.report(flow)
-            for branch in branches:
-                branch.result()  # raises what the branch raised
-        except BaseException:
-            # A branch failed, or it was Ctrl-C: leave the others nothing to claim.
-            flow.delete_many(key for key in flow if key.startswith("queue:"))
-            raise
-
-
-def run_branch(flow: WorkflowState, folder: Path) -> None:
-    """Do one batch after another; this is what runs in parallel."""
-    while (batch := flow.transact(claim)) is not None:
-        for name in batch["files"]:
-            index_file(flow, folder, name, batch["encoding"])
-
-
-def claim(transaction: Transaction) -> Batch | None:
-    """Take the next batch and mark its files; return `None` if nothing is left.
-
-    Of two branches that try at once only one succeeds. The other meets a conflict, and
-    `transact` runs this again for it, with the batch after.
-    """
-    start = number(transaction, "queue:start")
-    batch = cast("Batch | None", transaction.pop(f"queue:{start}", None))
-    if batch is not None:
-        transaction["queue:start"] = start + 1
-        for name in batch["files"]:
-            transaction.step(name)["status"] = "claimed"
+@step(atomic=True)
+def claim(ctx: StepContext) -> Batch | None:
+    """Take the next batch and mark its files; leave the loop if nothing is left."""
+    start = number(ctx.state, "queue:start")
+    batch = cast("Batch | None", ctx.state.pop(f"queue:{start}", None))
+    if batch is None:
+        ctx.break_loop()
+        return None
+    ctx.state["queue:start"] = start + 1
+    for name in batch["files"]:
+        ctx.state.step(name)["status"] = "claimed"
     return batch
 
 
-def index_file(flow: WorkflowState, folder: Path, name: str, encoding: str) -> None:
-    """Count one file: into the totals all branches share, and into its own step."""
-    started = time.perf_counter()
-    count = count_file(folder / name, encoding)
-    if count.status == "indexed":
-        for key, amount in totals_of(name, count).items():
-            flow.increment(key, amount)
-        file = [count.size_bytes, name]
-        flow.modify("largest", lambda largest: largest_of([*largest, file]))
-    elif count.status == "binary":
-        flow.increment("binary")
-    else:
-        flow.append("errors", [name, count.why])
+@step(atomic=True)
+def index(ctx: StepContext) -> int:
+    """Count the files that were claimed: into the totals, and each into its own step.
+
+    Both are committed together with the fact that this is done. All counting comes
+    before the first read of the state: the shorter the time from there to the end, the
+    less often another branch gets in between and this is run again.
+    """
+    given: Any = ctx.input
+    batch = cast("Batch", ctx.outputs["claim"])
+    counts: dict[str, FileCount] = {}
+    seconds: dict[str, float] = {}
+    for name in batch["files"]:
+        started = time.perf_counter()
+        counts[name] = count_file(Path(given["folder"], name), batch["encoding"])
+        seconds[name] = time.perf_counter() - started
+    add_up(ctx.state, counts)
+    for name, count in counts.items():
+        ctx.state.step(name).update(
+            status=count.status, words=count.words, seconds=seconds[name]
+        )
+    return len(counts)
+
+
+@step(atomic=True)
+def put_back(ctx: StepContext) -> int:
+    """Put what is not UTF-8 back to be done: as Latin-1 any bytes are text."""
+    names = cast("list[str]", ctx.state.pop("queue:undecodable"))
+    ctx.state["retried"] = len(names)
+    enqueue(ctx.state, names, "latin-1")
+    return len(names)
+
+
+def flow_of(workers: int) -> Sequential:
+    """Return the flow with so many branches."""
+    branches = (
+        Loop(f"branch-{place}", claim, index, while_=is_work_left, collect="none")
+        for place in range(1, workers + 1)
+    )
+    return Sequential(
+        "index-folder",
+        discover,
+        Loop(
+            "rounds",
+            Parallel(
+                "branches",
+                *branches,
+                max_concurrency=workers,
+                # When even being run again did not help: far more branches than cores.
+                retry=Retry(attempts=5, backoff=0.01, on=(ConflictError,)),
+            ),
+            Conditional("retry", branch(is_undecodable_left, put_back)),
+            until=lambda state: not is_work_left(state),
+            max_iterations=2,  # As Latin-1 any file can be decoded.
+            collect="none",
+        ),
+    )
+
+
+def is_work_left(state: WorkflowState) -> bool:
+    """Return whether there is a batch to claim."""
+    return number(state, "queue:start") < number(state, "queue:end")
+
+
+def is_undecodable_left(state: WorkflowState) -> bool:
+    """Return whether a file was not UTF-8."""
+    return "queue:undecodable" in state
+
+
+def enqueue(state: WorkflowState, names: Sequence[str], encoding: str) -> None:
+    """Add files to what is left to do."""
+    end = number(state, "queue:end")
+    for start in range(0, len(names), BATCH_FILES):
+        files: list[JsonValue] = [*names[start : start + BATCH_FILES]]
+        state[f"queue:{end}"] = {"files": files, "encoding": encoding}
+        end += 1
+    state["queue:end"] = end
+    state.increment("queue:files", len(names))
+
+
+def add_up(state: WorkflowState, counts: Mapping[str, FileCount]) -> None:
+    """Add what some files hold to what all branches have found."""
+    totals: Counter[str] = Counter({"queue:done": len(counts)})
+    errors: list[Problem] = []
+    undecodable: list[str] = []
+    sizes: list[list[Any]] = []
+    for name, count in counts.items():
+        if count.status == "indexed":
+            totals.update(totals_of(name, count))
+            sizes.append([count.size_bytes, name])
+        elif count.status == "binary":
+            totals["binary"] += 1
+        else:
+            errors.append([name, count.why])
         if count.status == "undecodable":
-            flow.append("queue:undecodable", name)
-    flow.increment("queue:done")
-    seconds = time.perf_counter() - started
-    flow.step(name).update(status=count.status, words=count.words, seconds=seconds)
+            undecodable.append(name)
+    for key, amount in totals.items():
+        state.increment(key, amount)
+    state.modify("largest", lambda known: largest_of([*known, *sizes]))
+    # Sorted, so that what is found does not tell in which order the branches came.
+    if errors:
+        known_errors = cast("list[Problem]", state["errors"])
+        state["errors"] = [*sorted([*known_errors, *errors])]
+    if undecodable:
+        known = cast("list[str]", state.get("queue:undecodable", []))
+        state["queue:undecodable"] = [*sorted([*known, *undecodable])]
 
 
 def number(state: Mapping[str, JsonValue], key: str) -> int:
@@ -239,9 +224,8 @@ def number(state: Mapping[str, JsonValue], key: str) -> int:
 
 def read_index(flow: WorkflowState) -> dict[str, Any]:
     """Return what the workflow found, all of it from one revision of its state."""
-    found: dict[str, Any] = dict(flow.snapshot())
-    found["errors"] = sorted(found["errors"])
-    return {key: value for key, value in found.items() if not key.startswith("queue:")}
+    found = flow.snapshot().items()
+    return {key: value for key, value in found if not key.startswith("queue:")}
 
 
 def count_in_turn(
@@ -300,27 +284,14 @@ def summary(flow: WorkflowState, index: dict[str, Any]) -> str:
     return "\n\n".join(table(title, rows) for title, rows in tables.items() if rows)
 
 
-def table(title: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return two columns under a title; figures are set to the right."""
-    left = max(len(printable(name)) for name, _ in rows)
-    right = max(len(value) for _, value in rows)
-    side = ">" if all(value[0].isdigit() for _, value in rows) else "<"
-    lines = [
-        f"  {printable(name):{left}}  {value:{side}{right}}" for name, value in rows
-    ]
-    return "\n".join([title, *map(str.rstrip, lines)])
-
-
-def human_bytes(size_bytes: int) -> str:
-    """Return a size in the largest unit of which there is one at least."""
-    units = ["B", "kB", "MB", "GB", "TB"]
-    power = min((len(str(size_bytes)) - 1) // 3, len(units) - 1)
-    return f"{size_bytes / 1000**power:.{min(power, 1)}f} {units[power]:<2}"
-
-
-def printable(name: str) -> str:
-    """Return `name` with everything written out that would upset a terminal."""
-    return name if name.isprintable() else ascii(name)[1:-1]
+def short(result: RunResult) -> str:
+    """Return how the run went: its first steps, and the last one."""
+    lines = [line[:LINE_CHARACTERS] for line in str(result).splitlines()]
+    first = RUN_ROWS + 2  # and the title, and the names of the columns
+    if len(lines) <= first + 2:
+        return "\n".join(lines)
+    left_out = f"... and {len(lines) - first - 1:,} more, up to"
+    return "\n".join([*lines[:first], left_out, lines[-1]])
 
 
 def show_progress(flow: WorkflowState) -> None:
@@ -335,28 +306,43 @@ def show_progress(flow: WorkflowState) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Index a folder, show what was found, and check it; return the exit status."""
     options = parse(arguments)
+    try:
+        return index_and_check(options)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+
+
+def index_and_check(options: argparse.Namespace) -> int:
+    """Do what the options say."""
     folder: Path = options.folder
+    given: JsonValue = {"folder": str(folder), "limit": options.limit}
     try:
         os.scandir(folder).close()
-        names, problems = list_files(folder, options.limit)
+        str(folder).encode()
     except OSError as error:
         return complain(f"{folder}: {error.strerror}", 2)
-    if not names:
-        return complain(f"{folder}: no files to index", 2)
+    except UnicodeEncodeError:
+        return complain(f"{printable(str(folder))}: its name is not Unicode", 2)
 
-    job = Job(folder, names, problems, options.workers, options.report)
-    started = time.perf_counter()
     with StateManager(limits=LIMITS) as manager:
-        flow = manager.workflow_state("folder-index")
-        index_folder(flow, job)
-        seconds = time.perf_counter() - started
-        index = read_index(flow)
+        state = manager.workflow_state(WORKFLOW_ID)
+        result = manager.run(
+            flow_of(options.workers),
+            WORKFLOW_ID,
+            input=given,
+            on_event=(lambda _: show_progress(state)) if options.report else None,
+        )
+        if isinstance(result.failures.get("discover"), NoFilesError):
+            return complain(f"{folder}: no files to index", 2)
+        result.raise_for_failure()
+        found = read_index(state)
         if not options.quiet:
-            print(f"Index of {folder} by {job.workers} branches in {seconds:.1f} s\n")
-            print(summary(flow, index), end="\n\n")
+            print(f"Index of {folder} by {options.workers} branches\n")
+            print(short(result), summary(state, found), sep="\n\n", end="\n\n")
 
-    expected = count_in_turn(folder, *list_files(folder, options.limit))
-    wrong = differences(index, expected)
+    names, problems = list_files(folder, options.limit)
+    expected = count_in_turn(folder, names, problems)
+    wrong = differences(found, expected)
     if wrong:
         print(*wrong, sep="\n", file=sys.stderr)
         return complain("the state and a sequential count differ (files changed?)", 1)
@@ -374,8 +360,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=positive, help="index so many files at most")
     parser.add_argument("--quiet", action="store_true", help="print the check alone")
     options = parser.parse_args(arguments)
-    shown = sys.stderr.isatty() and not options.quiet
-    options.report = show_progress if shown else lambda _: None
+    options.report = sys.stderr.isatty() and not options.quiet
     return options
 
 
@@ -393,7 +378,4 @@ def complain(message: str, status: int) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(complain("interrupted", 130))
+    sys.exit(main())

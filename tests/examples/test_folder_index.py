@@ -1,30 +1,24 @@
-import importlib.util
+import importlib
+import itertools
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final
 
 import pytest
 
-from stateward import StateManager, WorkflowState
+from stateward import JsonValue, StateManager, WorkflowState
+from stateward.actors.core import faults
+from stateward.transactions import TransactionScope
+from stateward.workflows import RunResult, Status
 
 SCRIPT: Final = Path(__file__).resolve().parents[2] / "docs/examples/folder_index.py"
 
-
-def load() -> ModuleType:
-    """Return the example as a module, without running it."""
-    spec = importlib.util.spec_from_file_location("folder_index", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
-example: Final = load()
+sys.path.insert(0, str(SCRIPT.parent))  # as it is for whoever runs the script
+example: Final[Any] = importlib.import_module("folder_index")
 
 
 @pytest.fixture
@@ -44,29 +38,62 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def flow() -> Iterator[WorkflowState]:
-    """Yield the state of a workflow."""
+def manager() -> Iterator[StateManager]:
+    """Yield what runs the example's flow."""
     with StateManager(limits=example.LIMITS) as manager:
-        yield manager.workflow_state("folder-index")
+        yield manager
+
+
+@pytest.fixture
+def flow(manager: StateManager) -> WorkflowState:
+    """Return the state of the example's workflow."""
+    return manager.workflow_state(example.WORKFLOW_ID)
 
 
 def index(
-    flow: WorkflowState,
+    manager: StateManager,
     folder: Path,
-    names: list[str] | None = None,
     *,
     workers: int = 4,
-    report: Callable[[WorkflowState], None] = lambda _: None,
+) -> RunResult:
+    """Index the files of `folder`, or go on with it."""
+    given: JsonValue = {"folder": str(folder), "limit": None}
+    return manager.run(example.flow_of(workers), example.WORKFLOW_ID, input=given)
+
+
+class Held:
+    """Counts files like the example, but interrupts the main thread at one of them."""
+
+    name = ""
+
+    def __init__(self) -> None:
+        self.real = example.count_file
+        self.released = threading.Event()
+
+    def __call__(self, path: Path, encoding: str) -> Any:
+        """Count a file, once whoever waits for the run has been interrupted."""
+        if path.name == self.name and not self.released.is_set():
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGINT)
+            assert self.released.wait(timeout=30)
+        return self.real(path, encoding)
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """Yield what counts files from now on, and release it in the end."""
+    held = Held()
+    monkeypatch.setattr(example, "count_file", held)
+    yield held
+    held.released.set()
+
+
+def test_index_has_the_known_counts(
+    manager: StateManager, flow: WorkflowState, folder: Path
 ) -> None:
-    """Index the files of `folder`, or only `names`."""
-    found, problems = example.list_files(folder, None)
-    found = found if names is None else names
-    example.index_folder(flow, example.Job(folder, found, problems, workers, report))
-
-
-def test_index_has_the_known_counts(flow: WorkflowState, folder: Path) -> None:
     """The state holds exactly what is in a small folder."""
-    index(flow, folder)
+    index(manager, folder)
     found = example.read_index(flow)
     (name, why) = found.pop("errors")[0]
     assert (name, "not utf-8" in why) == ("inner/old.txt", True)
@@ -88,9 +115,11 @@ def test_index_has_the_known_counts(flow: WorkflowState, folder: Path) -> None:
     }
 
 
-def test_index_keeps_a_step_for_each_file(flow: WorkflowState, folder: Path) -> None:
+def test_index_keeps_a_step_for_each_file(
+    manager: StateManager, flow: WorkflowState, folder: Path
+) -> None:
     """Every file has a step that says how it ended and what it held."""
-    index(flow, folder)
+    index(manager, folder)
     assert {name: flow.step(name)["status"] for name in flow.steps()} == {
         "one.txt": "indexed",
         "empty.py": "indexed",
@@ -102,13 +131,14 @@ def test_index_keeps_a_step_for_each_file(flow: WorkflowState, folder: Path) -> 
     assert flow.step("one.txt").get("seconds") is not None
 
 
+@pytest.mark.slow
 def test_branches_lose_nothing_when_many_share_the_work(
-    flow: WorkflowState, tmp_path: Path
+    manager: StateManager, flow: WorkflowState, tmp_path: Path
 ) -> None:
     """Eight branches index each of a thousand files exactly once."""
     for number in range(1000):
         (tmp_path / f"{number}.{number % 3}").write_text("word " * (number % 7))
-    index(flow, tmp_path, workers=8)
+    index(manager, tmp_path, workers=8)
     found = example.read_index(flow)
     expected = example.count_in_turn(tmp_path, *example.list_files(tmp_path, None))
     assert example.differences(found, expected) == []
@@ -117,44 +147,114 @@ def test_branches_lose_nothing_when_many_share_the_work(
 
 
 def test_index_goes_on_when_a_file_cannot_be_read(
-    flow: WorkflowState, folder: Path
+    manager: StateManager,
+    flow: WorkflowState,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A file that has gone is an error of its own, and the others are indexed."""
-    index(flow, folder, ["gone.txt", "one.txt"])
+    listed = ["gone.txt", "one.txt"]
+    monkeypatch.setattr(example, "list_files", lambda *_: (listed, []))
+    index(manager, folder)
     found = example.read_index(flow)
     assert (found["files"], found["words"]) == (1, 3)
     assert found["errors"] == [["gone.txt", "No such file or directory"]]
     assert flow.step("gone.txt")["status"] == "unreadable"
 
 
-def test_branches_end_when_interrupted(
-    flow: WorkflowState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def everything(flow: WorkflowState) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return all that a workflow and its steps hold, but for seconds."""
+    steps = {name: dict(flow.step(name)) for name in flow.steps()}
+    for step in steps.values():
+        del step["seconds"]
+    return dict(flow), steps
+
+
+def test_index_holds_the_same_whoever_did_it(folder: Path) -> None:
+    """One branch and eight leave the same state."""
+    for number in range(300):
+        (folder / f"{number}.txt").write_bytes(b"word \xff" * (number % 3))
+    states = []
+    for workers in (1, 8):
+        with StateManager(limits=example.LIMITS) as manager:
+            index(manager, folder, workers=workers)
+            states.append(everything(manager.workflow_state(example.WORKFLOW_ID)))
+    assert states[0] == states[1]
+
+
+class LostError(Exception):
+    """The runner is gone."""
+
+
+@pytest.mark.parametrize("point", ["run.commit", "run.committed"])
+def test_index_is_the_same_when_the_runner_is_lost_again_and_again(
+    manager: StateManager, flow: WorkflowState, folder: Path, point: str
 ) -> None:
-    """After Ctrl-C nothing is left that a branch could claim."""
-    for number in range(2000):
-        (tmp_path / str(number)).write_text("word")
+    """Lost at every third commit and continued, the run ends as an undisturbed one."""
+    with StateManager(limits=example.LIMITS) as undisturbed:
+        index(undisturbed, folder, workers=2)
+        expected = everything(undisturbed.workflow_state(example.WORKFLOW_ID))
+    hits, losses = itertools.count(1), 0
 
-    def interrupt(_: WorkflowState) -> None:
-        raise KeyboardInterrupt
+    def lose() -> None:
+        if next(hits) % 3 == 0:
+            raise LostError
 
-    monkeypatch.setattr(example, "wait", lambda *_, **__: WaitedFor())
+    with faults.arm(point, lose):
+        while True:
+            try:
+                index(manager, folder, workers=2)
+                break
+            except LostError:
+                losses += 1
+    assert losses > 3
+    assert everything(flow) == expected
+
+
+def test_index_goes_on_where_it_was_interrupted(
+    manager: StateManager,
+    flow: WorkflowState,
+    tmp_path: Path,
+    held: Held,
+) -> None:
+    """After Ctrl-C the same run finishes the rest, and counts no file twice."""
+    for number in range(300):
+        (tmp_path / str(number)).write_bytes(b"word \xff" * (number % 3))
+    held.name = "150"
     with pytest.raises(KeyboardInterrupt):
-        index(flow, tmp_path, report=interrupt)
-    assert flow.transact(example.claim) is None
+        index(manager, tmp_path)
+    state = manager.run_state(example.WORKFLOW_ID)
+    assert state is not None
+    assert state.status is Status.CANCELLED
+    assert flow["queue:files"] == 300
+    assert flow.step("150")["status"] == "claimed"
+
+    held.released.set()
+    assert index(manager, tmp_path).status is Status.COMPLETED
+    expected = example.count_in_turn(tmp_path, *example.list_files(tmp_path, None))
+    assert example.differences(example.read_index(flow), expected) == []
+    assert {flow.step(name)["status"] for name in flow.steps()} == {"indexed"}
 
 
-class WaitedFor:
-    """What `wait` returns while a branch is running."""
-
-    not_done = True
+def test_main_ends_at_once_when_interrupted(
+    folder: Path, capsys: pytest.CaptureFixture[str], held: Held
+) -> None:
+    """Ctrl-C ends the command with status 130, though a branch is at work."""
+    held.name = "one.txt"
+    assert example.main([str(folder)]) == 130
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "folder_index: interrupted\n")
 
 
 def test_main_shows_the_index_and_the_check(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The summary has the totals, and the check agrees."""
+    """The run, the totals and what the check says are shown."""
     assert example.main([str(folder)]) == 0
     shown = capsys.readouterr().out
+    steps = {line.split()[0]: line.split()[-1] for line in shown.splitlines() if line}
+    assert steps["discover"] == "5"
+    assert steps["rounds[0]/retry/put_back"] == "1"
     for line in (
         "  words      7",
         "  size   35 B",
@@ -191,15 +291,15 @@ def test_main_fails_when_an_update_was_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A total that misses one file ends in status 1 and is named."""
-    real = WorkflowState.increment
+    real = TransactionScope.increment
 
-    def forgetful(flow: WorkflowState, key: str, by: float = 1) -> Any:
-        return real(flow, key, 0 if (key, by) == ("words", 3) else by)
+    def forgetful(scope: TransactionScope, key: str, by: float = 1) -> float:
+        return real(scope, key, by - 1 if (key, by) == ("words", 5) else by)
 
-    monkeypatch.setattr(WorkflowState, "increment", forgetful)
+    monkeypatch.setattr(TransactionScope, "increment", forgetful)
     assert example.main([str(folder), "--quiet"]) == 1
     complaint = capsys.readouterr().err
-    assert "words: 4 in the state, 7 expected" in complaint
+    assert "words: 6 in the state, 7 expected" in complaint
 
 
 @pytest.mark.parametrize(
@@ -236,7 +336,7 @@ def test_listing_notes_a_name_that_is_not_unicode(
     walked: list[tuple[str, list[str], list[str]]] = [
         (str(tmp_path), [], ["bad\udcff.txt"])
     ]
-    monkeypatch.setattr(example.os, "walk", lambda *_, **__: walked)
+    monkeypatch.setattr("os.walk", lambda *_, **__: walked)
     assert example.list_files(tmp_path, None) == (
         [],
         [["bad\\udcff.txt", "its name is not Unicode"]],
