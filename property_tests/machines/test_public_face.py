@@ -5,7 +5,7 @@ and made smaller; `stress` runs the same calls on threads. Of the machines here 
 do everything there is; the others do less, and so come upon what takes several steps
 in a row: a conflict, an expiry, a limit.
 
-The breaks of the engine that each was seen to find are listed in `property_tests/README.md`.
+The breaks of the engine that each was seen to find stand in `property_tests/README.md`.
 """
 
 from hypothesis import HealthCheck, settings
