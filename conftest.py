@@ -51,6 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(random.SystemRandom().getrandbits(32))
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    """Tell what repeats this run, also one that will pass."""
+    return f"profile {PROFILE}, hypothesis seed {config.option.hypothesis_seed}"
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
