@@ -38,25 +38,37 @@ def refused(
 
 
 @contextmanager
-def unchanged(*states: ScopedState) -> Iterator[None]:
-    """Check that the block changes neither contents nor accounting."""
-    before = picture(*states)
+def unchanged(*states: ScopedState, pending: bool = True) -> Iterator[None]:
+    """Check that the block changes neither contents nor accounting.
+
+    Args:
+        *states: What must not change.
+        pending: Whether what waits is looked at too; not while others may send.
+    """
+    before = picture(*states, pending=pending)
     yield
-    assert picture(*states) == before
+    assert picture(*states, pending=pending) == before
 
 
 def picture(
     *states: ScopedState,
+    pending: bool = True,
 ) -> list[tuple[int, Mapping[str, Entry | None], Stats]]:
     """Return all there is to know of `states`: entries, revisions and accounting."""
     return [
         (
             state.revision,
             {key: state.entry(key) for key in state},
-            replace(state.manager.stats(), owners=0, activations=0, passivations=0),
+            accounting(state.manager.stats(), pending=pending),
         )
         for state in states
     ]
+
+
+def accounting(stats: Stats, *, pending: bool) -> Stats:
+    """Return what must not change of `stats` when nothing is written."""
+    waiting = stats.pending if pending else 0
+    return replace(stats, owners=0, activations=0, passivations=0, pending=waiting)
 
 
 class ManualDispatcher:

@@ -130,7 +130,7 @@ def test_attempt_that_timed_out_writes_nothing_any_more(
     result = run.result(WAIT)
     assert result.steps[0].status is Status.TIMED_OUT
     assert type(result.failures["stuck"]) is StepTimeoutError
-    with unchanged(scope_of(filled, scope)):
+    with unchanged(scope_of(filled, scope), pending=False):  # a worker settles the step
         (error,) = stuck.finish()
     assert type(error) is StepRevokedError
     assert "longer than its 5 seconds" in str(error)
@@ -147,7 +147,9 @@ def test_attempt_that_was_cancelled_writes_nothing_any_more(
     assert filled.cancel("w", "not needed any more")
     assert run.result(WAIT).status is Status.CANCELLED
     assert (before, stuck.contexts[0].cancelled) == (False, True)
-    with unchanged(filled.workflow_state("w")):
+    with unchanged(
+        filled.workflow_state("w"), pending=False
+    ):  # a worker settles the step
         (error,) = stuck.finish()
     assert type(error) is StepRevokedError
     assert "not needed any more" in str(error)
