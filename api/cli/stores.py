@@ -1,0 +1,59 @@
+"""Where the commands find state: by the URL of a store."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Final, TypeVar
+
+import click
+
+from stateward.actors.core.errors import InvalidStoreError
+from stateward.manager import StateManager
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MEMORY: Final = "memory://"
+
+
+class Stores:
+    """How commands come by a manager; tests and hosts give another as click's `obj`."""
+
+    def open(self, url: str) -> AbstractContextManager[StateManager]:
+        """Return a manager of the store at `url`; leaving its block closes it.
+
+        Raises:
+            InvalidStoreError: No engine serves `url`. Effect: none.
+        """
+        return StateManager(url)
+
+    def keeps(self, url: str) -> bool:
+        """Return whether what one command writes is there for the next."""
+        return url != MEMORY
+
+    def open_kept(self, url: str) -> AbstractContextManager[StateManager]:
+        """As `open`, for commands that make no sense on a store that keeps nothing."""
+        if not self.keeps(url):
+            raise InvalidStoreError(
+                f"{url} keeps nothing between commands, so there is no state to look "
+                "at; name a store that does, with --store or STATEWARD_STORE",
+                url=url,
+            )
+        return self.open(url)
+
+
+def stores_of(context: click.Context) -> Stores:
+    """Return what the commands were given, or the stores there are."""
+    found = context.find_object(Stores)
+    return Stores() if found is None else found
+
+
+def store_option(command: F) -> F:
+    """Give a command the option `--store`."""
+    return click.option(
+        "--store",
+        default=MEMORY,
+        show_default=True,
+        envvar="STATEWARD_STORE",
+        show_envvar=True,
+        metavar="URL",
+        help="Where the state is.",
+    )(command)

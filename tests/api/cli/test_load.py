@@ -1,0 +1,100 @@
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stateward.actors.core.errors import UsageError
+from stateward.cli.load import find_flow
+from stateward.workflows import Sequential, Step
+
+SOURCE = """
+from stateward.workflows import Sequential, step
+
+@step
+def load(ctx):
+    return 1
+
+class flows:
+    inner = Sequential("inner", load)
+
+checkout = Sequential("checkout", load)
+number = 7
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Go to a folder with a module of flows; forget what was imported from it."""
+    (tmp_path / "cli_shop.py").write_text(SOURCE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("place", ["cli_shop", "cli_shop.py", "./cli_shop.py"])
+@pytest.mark.usefixtures("folder")
+def test_flow_is_found_in_a_module_or_a_file(place: str) -> None:
+    """A module is looked for in the current folder, and a file where it lies."""
+    flow = find_flow(f"{place}:checkout")
+    assert isinstance(flow, Sequential)
+    assert flow.name == "checkout"
+
+
+@pytest.mark.usefixtures("folder")
+def test_flow_may_be_a_step_or_an_attribute() -> None:
+    """A single step is a flow, and dots lead into a class or a module."""
+    assert isinstance(find_flow("cli_shop:load"), Step)
+    assert find_flow("cli_shop:flows.inner").name == "inner"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("cli_shop", "write MODULE:FLOW or FILE.py:FLOW"),
+        (":checkout", "write MODULE:FLOW or FILE.py:FLOW"),
+        ("no_such.module:a", "there is no module 'no_such'"),
+        ("no_such.py:a", r"there is no file 'no_such\.py'"),
+        ("cli_shop:pay", "its flows are load, checkout$"),
+        ("json:pay", "it has no flow$"),
+        ("cli_shop:number", "is not a flow: "),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_flow_that_is_not_there_is_refused(target: str, message: str) -> None:
+    """The message says in one line what is missing and what there is."""
+    with pytest.raises(UsageError, match=message) as caught:
+        find_flow(target)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import no_such_thing", "ModuleNotFoundError"),
+        ("\n1 / 0", r"ZeroDivisionError: .* \(cli_bad\.py, line 2\)$"),
+        ("def (", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit"),
+    ],
+    ids=["import", "exception", "syntax", "exit"],
+)
+@pytest.mark.parametrize("place", ["cli_bad", "cli_bad.py"])
+def test_module_that_fails_is_refused(
+    place: str, source: str, message: str, folder: Path
+) -> None:
+    """A module that cannot be imported is told from one that is not there."""
+    (folder / "cli_bad.py").write_text(source, encoding="utf-8")
+    with pytest.raises(UsageError, match=f"cannot be imported: {message}"):
+        find_flow(f"{place}:flow")
+    assert "cli_bad" not in sys.modules
+
+
+def test_file_does_not_replace_a_module(folder: Path) -> None:
+    """A file called as a module that is loaded is imported under another name."""
+    json = sys.modules["json"]
+    (folder / "json.py").write_text(SOURCE, encoding="utf-8")
+    assert find_flow("json.py:checkout").name == "checkout"
+    assert sys.modules["json"] is json
