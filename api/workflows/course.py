@@ -181,9 +181,14 @@ class Course:
         """Let no job of `frame`, and of all in it, have any effect any more."""
         for job in [job for job in self._live if job.frame.is_within(frame)]:
             if self._give_up(job, reason) and isinstance(job, Attempt):
-                cancelled = Verdict(status=Status.CANCELLED)
-                record = record_of(cancelled, attempts=job.number)
-                self._loose[job.frame.path] = record
+                self._note_cancelled(job.frame, job.number)
+        for _, _, waiting, _ in self._timers:
+            if waiting.tried and not waiting.is_over() and waiting.is_within(frame):
+                self._note_cancelled(waiting, waiting.tried)
+
+    def _note_cancelled(self, frame: "Frame", attempts: int) -> None:
+        cancelled = Verdict(status=Status.CANCELLED)
+        self._loose[frame.path] = record_of(cancelled, attempts=attempts)
 
     def forget_failure(self, frame: "Frame") -> None:
         """Leave of the record of a workflow that is run again its answers alone."""

@@ -48,6 +48,8 @@ class Frame:
         self.parent = parent
         self.path = path
         self.over = False
+        self.tried = 0
+        """Attempts of a step that waits for the next one; 0 while it does not."""
         self.loop: LoopFrame | None = None if parent is None else parent.loop
         """The innermost loop around it."""
         self.iteration: int = -1 if parent is None else parent.iteration
@@ -182,6 +184,7 @@ class StepFrame(Frame):
             if outcome.delay <= 0:
                 self._try(number)
                 return
+            self.tried = number - 1
             when = self.course.now + outcome.delay
             self.course.at(when, self, lambda _: self._try(number))
 
@@ -211,4 +214,5 @@ class StepFrame(Frame):
         super().end(verdict)
 
     def _try(self, number: int) -> None:
+        self.tried = 0
         self.course.post(Attempt(self, number))

@@ -272,3 +272,15 @@ def test_course_of_a_deep_flow_needs_no_deep_stack(kind: str) -> None:
     assert job.frame.path.count("/") >= DEPTH - 1
     course.finished(job, failed(ValueError(), job.frame.path), 1.0)
     assert ended(course).status is Status.FAILED
+
+
+def test_step_that_waits_for_another_attempt_is_cancelled_with_the_run() -> None:
+    """Between two attempts it has no job, and yet does not stay as it was recorded."""
+    course = begun(Sequential("f", A, B))
+    course.finished(one(course), Again(10.0, 2), 1.0)
+    assert course.take() == []
+    assert course.cancel("enough")
+    packed = ended(course).records["a"][0]
+    assert isinstance(packed, bytes)
+    record = loads(packed)
+    assert record == {"status": "cancelled", "attempts": 1}
