@@ -168,7 +168,8 @@ class Sequel:
             if attempt >= place.retry.attempts or not issubclass(error, place.retry.on):
                 end = _forgive(end, place.policy)
                 break
-            self.steps[place.path] = (Status.RETRYING, attempt, None)
+            # So it is left if the time of a workflow is up before the next attempt.
+            self.steps[place.path] = (Status.CANCELLED, attempt, None)
             self._sleep(place.retry.delay(attempt, ""))
             attempt += 1
         self.steps[place.path] = (end.status, attempt, end.output)

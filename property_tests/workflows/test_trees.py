@@ -10,7 +10,7 @@ from property_tests.workflows.sequel import Sequel, UnknowableError
 from property_tests.workflows.trees import plans
 from stateward.workflows import RunResult, Status
 
-CUT_SHORT = {Status.CANCELLED, Status.RETRYING}
+CUT_SHORT = {Status.CANCELLED}
 """What a step may be left as when another branch failed."""
 
 choices = st.lists(st.integers(0, 7), max_size=40)
