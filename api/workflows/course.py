@@ -180,8 +180,12 @@ class Course:
     def give_up(self, frame: "Frame", reason: str) -> None:
         """Let no job of `frame`, and of all in it, have any effect any more."""
         for job in [job for job in self._live if job.frame.is_within(frame)]:
-            if self._give_up(job, reason) and isinstance(job, Attempt):
-                self._note_cancelled(job.frame, job.number)
+            if self._give_up(job, reason):
+                if isinstance(job, Attempt | Settle):
+                    self._note_cancelled(job.frame, job.number)
+            elif job.tried:
+                # RACE: it is recorded that it is tried again, and not told yet.
+                self._note_cancelled(job.frame, job.tried)
         for _, _, waiting, _ in self._timers:
             if waiting.tried and not waiting.is_over() and waiting.is_within(frame):
                 self._note_cancelled(waiting, waiting.tried)

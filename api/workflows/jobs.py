@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Job:
     """Something a worker is to do for a node."""
 
-    __slots__ = ("awaited", "fence", "frame", "given_up")
+    __slots__ = ("awaited", "fence", "frame", "given_up", "tried")
 
     def __init__(self, frame: "Frame") -> None:
         """Make a job of `frame`."""
@@ -27,6 +27,8 @@ class Job:
         """Whether nobody waits for its end any more."""
         self.awaited: Future[object] | None = None
         """What it waits for, if its function is `async`."""
+        self.tried = 0
+        """Attempts of the step if it records that another one follows; 0 if not."""
 
 
 class Attempt(Job):

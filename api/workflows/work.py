@@ -271,6 +271,8 @@ class Work:
         frame = job.frame
         verdict, again = frame.judge(error, number, self._plan.workflow_id)
         record = record_of(verdict, attempts=number, seconds=seconds)
+        # ORDER: first; it may be given up as soon as it is recorded.
+        job.tried = 0 if again is None else number
         self._commit(job, {frame.path: record})
         self._tell(job, verdict.status, seconds, error)
         return verdict if again is None else again

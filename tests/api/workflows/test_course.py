@@ -284,3 +284,31 @@ def test_step_that_waits_for_another_attempt_is_cancelled_with_the_run() -> None
     assert isinstance(packed, bytes)
     record = loads(packed)
     assert record == {"status": "cancelled", "attempts": 1}
+
+
+def test_step_whose_retry_is_recorded_and_not_told_is_cancelled_with_the_run() -> None:
+    """The record says `retrying`; that another attempt follows is yet to be told."""
+    course = begun(Sequential("f", A, B))
+    job = one(course)
+    job.tried = 1
+    assert job.fence.end("recorded")
+    assert course.cancel("enough")
+    packed = ended(course).records["a"][0]
+    assert isinstance(packed, bytes)
+    assert loads(packed) == {"status": "cancelled", "attempts": 1}
+    course.finished(job, Again(0.0, 2), 1.0)
+    assert course.take() == []
+
+
+def test_timeout_that_is_not_recorded_yet_is_cancelled_with_the_run() -> None:
+    """An earlier attempt may be recorded as `retrying`, and must not stay so."""
+    course = begun(Sequential("f", named("slow", timeout=1.0), B))
+    job = one(course)
+    assert isinstance(job, Attempt)
+    course.started(job, 0.0)
+    course.ring(1.0)
+    assert isinstance(one(course), Settle)
+    assert course.cancel("enough")
+    packed = ended(course).records["slow"][0]
+    assert isinstance(packed, bytes)
+    assert loads(packed) == {"status": "cancelled", "attempts": 1}
