@@ -99,3 +99,12 @@ class Table(dict[str, Cell]):
         """Whether it holds records of the library's own, which no limit is for."""
         self.revision = 0
         """Of the last command that changed this scope, published or not."""
+
+    def newest(self, key: str) -> Cell | None:
+        """Return the newest version of `key`, staged or not; `None` if deleted."""
+        cell = self.get(key)
+        return None if cell is None or cell.expires == DELETED else cell
+
+    def names(self) -> list[str]:
+        """Return the keys whose newest version, staged or not, is not a deletion."""
+        return [key for key, cell in self.items() if cell.expires != DELETED]

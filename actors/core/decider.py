@@ -1,7 +1,8 @@
 """Decisions: the newest state and a command give an event, or a refusal.
 
 Pure: a decision reads, it changes nothing, and it needs no clock but the `now` it is
-given. Expired entries have been removed before; what a table holds here is alive.
+given. Expired entries have been removed before; the newest version of an entry in a
+table, which may be staged only, is alive or a deletion.
 """
 
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def replace(
 def _set(state: OwnerState, command: SetState, now: float) -> Decision:
     draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
-    old = table.get(command.key)
+    old = table.newest(command.key)
     if command.expected is not None:
         _check_expected(command.key, old, command.expected)
     expires = expiry(state.limits, command.ttl, now)
@@ -74,7 +75,7 @@ def _set(state: OwnerState, command: SetState, now: float) -> Decision:
 
 
 def _set_default(state: OwnerState, command: SetDefaultState, now: float) -> Decision:
-    old = state.table(command.scope.step_name).get(command.key)
+    old = state.table(command.scope.step_name).newest(command.key)
     if old is not None:
         return None, unpack(old.value)
     reply = unpack(command.packing[0])
@@ -86,14 +87,14 @@ def _update(state: OwnerState, command: UpdateState, now: float) -> Decision:
     table = draft.table(command.scope.step_name)
     expires = expiry(state.limits, None, now)
     for key, packing in command.items:
-        draft.put(table, key, table.get(key), packing, expires)
+        draft.put(table, key, table.newest(key), packing, expires)
     return draft.accept(draft.revision if command.items else state.latest)
 
 
 def _delete(state: OwnerState, command: DeleteState, now: float) -> Decision:
     draft = Draft(state, now)
     table = state.table(command.scope.step_name)
-    old = table.get(command.key)
+    old = table.newest(command.key)
     if command.expected is not None:
         _check_expected(command.key, old, command.expected)
     draft.remove(table, command.key)
@@ -111,7 +112,7 @@ def _delete_many(state: OwnerState, command: DeleteManyState, now: float) -> Dec
 def _clear(state: OwnerState, command: ClearState, now: float) -> Decision:
     draft = Draft(state, now)
     table = state.table(command.scope.step_name)
-    for key in table:
+    for key in table.names():
         draft.remove(table, key)
     return draft.accept(len(draft.changes))
 
@@ -119,7 +120,7 @@ def _clear(state: OwnerState, command: ClearState, now: float) -> Decision:
 def _pop(state: OwnerState, command: PopState, now: float) -> Decision:
     draft = Draft(state, now)
     table = state.table(command.scope.step_name)
-    old = table.get(command.key)
+    old = table.newest(command.key)
     if old is None:
         raise MissingKeyError(
             f"{command.key!r} is not in {command.scope}", key=command.key
@@ -131,15 +132,15 @@ def _pop(state: OwnerState, command: PopState, now: float) -> Decision:
 def _pop_item(state: OwnerState, command: PopItemState, now: float) -> Decision:
     draft = Draft(state, now)
     table = state.table(command.scope.step_name)
-    if not table:
+    key = next((it for it in reversed(table) if table.newest(it)), None)
+    if key is None:
         raise MissingKeyError(f"{command.scope} holds nothing")
-    key = next(reversed(table))
     draft.remove(table, key)
     return draft.accept((key, unpack(table[key].value)))
 
 
 def _increment(state: OwnerState, command: IncrementState, now: float) -> Decision:
-    old = state.table(command.scope.step_name).get(command.key)
+    old = state.table(command.scope.step_name).newest(command.key)
     start = command.initial if old is None else old.value
     if type(start) is not int and type(start) is not float:
         raise WrongTypeError(
@@ -153,7 +154,7 @@ def _increment(state: OwnerState, command: IncrementState, now: float) -> Decisi
 
 
 def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
-    old = state.table(command.scope.step_name).get(command.key)
+    old = state.table(command.scope.step_name).newest(command.key)
     packing = command.items
     if old is not None:
         if type(old.value) is not bytes or not old.value.startswith(b"["):
@@ -168,7 +169,7 @@ def _append(state: OwnerState, command: AppendState, now: float) -> Decision:
 
 
 def _merge(state: OwnerState, command: MergeState, now: float) -> Decision:
-    old = state.table(command.scope.step_name).get(command.key)
+    old = state.table(command.scope.step_name).newest(command.key)
     target = None if old is None else unpack(old.value)
     merged = merge_patch(target, unpack(command.patch))
     return _replace(state, command, command.key, pack(merged), now, merged)
@@ -176,7 +177,7 @@ def _merge(state: OwnerState, command: MergeState, now: float) -> Decision:
 
 def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decision:
     for step_name, key, revision in command.reads:
-        _check_expected(key, state.table(step_name).get(key), revision)
+        _check_expected(key, state.table(step_name).newest(key), revision)
     for step_name, revision in command.scans:
         if state.table(step_name).revision > revision:
             raise ConflictError(
@@ -189,13 +190,23 @@ def _commit(state: OwnerState, command: CommitTransaction, now: float) -> Decisi
         draft.remove(state.table(step_name), key)
     for step_name, key, packing, ttl in command.writes:
         table = draft.table(step_name)
-        old = table.get(key)
+        old = table.newest(key)
         if ttl == KEPT and old is not None:
             expires = old.expires
         else:
             expires = expiry(state.limits, ttl or None, now)
         draft.put(table, key, old, packing, expires)
     return draft.accept(draft.revision if draft.changes else state.latest)
+
+
+def drop(state: OwnerState, now: float) -> Decision:
+    """Return the event that removes all an owner holds, hidden records included."""
+    draft = Draft(state, now)
+    held = not state.is_empty()
+    for _, table in state.tables():
+        for key in table.names():
+            draft.remove(table, key)
+    return draft.accept(held)
 
 
 def expiry_of(state: OwnerState, table: Table, key: str, now: float) -> Event | None:
@@ -233,7 +244,7 @@ def _replace(
     """Return the event that gives `key` a new value and lets its expiry be."""
     draft = Draft(state, now)
     table = draft.table(command.scope.step_name)
-    old = table.get(key)
+    old = table.newest(key)
     expires = expiry(state.limits, None, now) if old is None else old.expires
     draft.put(table, key, old, packing, expires)
     return draft.accept(reply)

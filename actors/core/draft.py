@@ -29,8 +29,7 @@ class Draft:
         self.now = now
         self.revision = state.latest + 1
         self.changes: list[Cell] = []
-        self.keys = state.keys
-        self.size = state.size
+        self.keys, self.size = state.totals()
         self.opened: dict[str, Table] | None = None
 
     def table(self, step_name: str | None) -> Table:
@@ -87,7 +86,7 @@ class Draft:
 
     def remove(self, table: Table, key: str) -> None:
         """Remove `key` if it is there."""
-        old = table.get(key)
+        old = table.newest(key)
         if old is not None:
             if not table.hidden:
                 self.keys -= 1
@@ -120,7 +119,8 @@ class Draft:
         An owner that is over a limit already, because it was lowered, may shrink.
         """
         state, limits = self.state, self.state.limits
-        if limits.max_keys is not None and self.keys > max(limits.max_keys, state.keys):
+        keys, size = state.totals()
+        if limits.max_keys is not None and self.keys > max(limits.max_keys, keys):
             raise KeyCountError(
                 f"{state.scope} would hold {self.keys} keys, "
                 f"max_keys is {limits.max_keys}",
@@ -128,7 +128,7 @@ class Draft:
                 allowance=limits.max_keys,
                 actual=self.keys,
             )
-        if self.size > max(limits.total_bytes, state.size):
+        if self.size > max(limits.total_bytes, size):
             raise ByteCountError(
                 f"{state.scope} would hold {self.size} bytes, "
                 f"max_bytes is {limits.max_bytes}",

@@ -200,5 +200,33 @@ class AskTimeoutError(UnavailableError, TimeoutError):
     """No answer before the deadline; `effect` says whether the message was dropped."""
 
 
+class StoreError(StateError):
+    """The store cannot be opened, or cannot serve what is asked of it."""
+
+
+class StoreLockedError(StoreError, PermissionError):
+    """Another manager has the store open; the message names its process."""
+
+
+class StoreFormatError(StoreError, ValueError):
+    """The store was written by a newer version, or is no store of this library."""
+
+
+class CorruptStoreError(StoreError):
+    """What the store holds is damaged; the message names the file and the place."""
+
+
+class CommitFailedError(UnavailableError, OSError):
+    """The store could not commit; `effect` says whether it may have happened."""
+
+
+class StoreFullError(CommitFailedError):
+    """There is no space left; nothing was changed, and reads go on."""
+
+
+class StorePoisonedError(CommitFailedError):
+    """A sync failed earlier, so the store takes no writes until it is reopened."""
+
+
 class InvariantError(Exception):
     """A bug of ours; outside `StateError` so that no handler hides it."""

@@ -16,6 +16,8 @@ POINTS: Final = frozenset(
         "run.committed",
         "state.published",
         "state.staged",
+        "store.commit",
+        "store.committed",
         "supervisor.activate",
         "supervisor.passivate",
         "worker.task",

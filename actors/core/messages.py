@@ -82,7 +82,7 @@ class GetSnapshot(Message):
 class SetState(Message):
     """Command: bind `key` to `value`; the reply is the new `Revision`."""
 
-    __slots__ = ("expected", "key", "packing", "ttl")
+    __slots__ = ("expected", "key", "packing", "sync", "ttl")
 
     def __init__(
         self,
@@ -91,6 +91,8 @@ class SetState(Message):
         value: JsonValue,
         ttl: float | None = None,
         expected: int | None = None,
+        *,
+        sync: bool = False,
     ) -> None:
         """Check and encode what is to be set."""
         if type(key) is not str:
@@ -106,6 +108,8 @@ class SetState(Message):
         """Seconds."""
         self.expected = expected
         """Revision the key must still be at; 0 for absent; `None` skips the check."""
+        self.sync = sync
+        """Whether it is to outlive power loss, whatever the manager promises."""
 
 
 class SetDefaultState(Message):

@@ -8,19 +8,27 @@ repeated:
 2. `revision` is set to the event's: the one instant at which the command happens.
 3. `settle` forgets predecessors, removes deleted cells, and brings the accounting up.
 
-INVARIANT: `settled <= revision <= latest`, and all three are equal between commands.
+With a store, a command is published only once it is committed; meanwhile more may be
+staged on it (see `staging`).
+
+INVARIANT: `settled <= revision <= latest`; all three are equal between commands while
+nothing is staged.
 INVARIANT: `next_expiry` is never later than the expiry of a live cell.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stateward.actors.core.cells import DELETED, NEVER, Cell, Table
 from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.scopes import RUN_STEP, GlobalScope, OwnerScope, utf8_bytes
+
+if TYPE_CHECKING:
+    from stateward.actors.core.staging import Staged
 
 RETIRED: Final = -1
 """Revision of a state that serves no more: every cell in it looks unpublished."""
@@ -48,8 +56,10 @@ class OwnerState:
         "pending",
         "revision",
         "scope",
+        "seal",
         "settled",
         "size",
+        "staged",
         "steps",
         "undone",
         "used",
@@ -92,6 +102,10 @@ class OwnerState:
         """The command under way; a cell alone if it is an `overwrite`."""
         self.undone = 0
         """How many commands were taken back after they were staged."""
+        self.staged: deque[Staged] | None = None
+        """What waits for its commit, oldest first; `None` without a store."""
+        self.seal: object = None
+        """What the store knows of the owner's records; its own business."""
         self._expiries: list[tuple[float, str, str]] | None = None
         self._expiries_max = _HEAP_SLACK
 
@@ -109,7 +123,14 @@ class OwnerState:
 
     def is_empty(self) -> bool:
         """Return whether the newest command left nothing, not even a hidden record."""
-        return not self.keys and not self.table(RUN_STEP)
+        return not self.totals()[0] and not self.table(RUN_STEP).names()
+
+    def totals(self) -> tuple[int, int]:
+        """Return keys and size after the newest command, staged or not."""
+        for entry in reversed(self.staged or ()):
+            if entry.event is not None:
+                return entry.event[2], entry.event[3]
+        return self.keys, self.size
 
     def carry_out(self, event: "Event") -> None:
         """Make `event` happen; see the three steps of the module."""
@@ -160,6 +181,13 @@ class OwnerState:
         pending = self.pending
         if pending is None:
             return
+        if self.staged is not None:
+            # Between `stage` and the row of what is staged, or just after that.
+            if self.staged and self.staged[-1].event is pending:
+                self.pending = None
+            else:
+                self.undo(pending)  # type: ignore[arg-type]  # nothing is overwritten
+            return
         if isinstance(pending, Cell):
             # An `overwrite`, which keeps no totals to go by.
             revision, size = pending.revision, self._counted()
@@ -169,23 +197,29 @@ class OwnerState:
         if self.revision >= event[0]:
             self.settle(event)
         else:
-            self._undo(event[1])
+            self.undo(event)
 
-    def _undo(self, changes: Sequence[Cell]) -> None:
-        """Take back what was staged and never seen; may be repeated from the start."""
-        for cell in changes:
+    def undo(self, event: "Event") -> None:
+        """Take back the newest command, never seen; may be repeated from the start."""
+        before = event[0] - 1
+        for cell in event[1]:
             # RACE: a reader may hold the cell; its revision will be given out again.
             cell.revision = NEVER
             table, key = cell.table, cell.key
-            table.revision = self.revision
+            table.revision = before
             if table.get(key) is cell:
-                if cell.previous is None or cell.previous is ABSENT:
+                old = cell.previous
+                if old is None or (
+                    old.expires == DELETED and old.revision <= self.settled
+                ):
                     del table[key]
                 else:
-                    table[key] = cell.previous
+                    table[key] = old
+            if not table and table.step_name is not None:
+                self._close(table)
         # ORDER: before `latest`, or who copied the cells meanwhile would not notice.
         self.undone += 1
-        self.latest = self.revision
+        self.latest = before
         self.pending = None
 
     def _counted(self) -> int:
@@ -196,6 +230,31 @@ class OwnerState:
             if not table.hidden
             for key, cell in table.items()
         )
+
+    def restore(self, step_name: str | None, key: str, cell: Cell) -> None:
+        """Put in an entry that was stored, before anybody can see the state."""
+        table = self.table(step_name)
+        if table is NOWHERE:
+            table = Table(self, step_name)
+            if self.steps is None:
+                self.steps = {}
+            self.steps[step_name or ""] = table
+        cell.table, cell.key, cell.frozen, cell.previous = table, key, None, None
+        cell.direct = cell.depth == 0 and cell.expires is None
+        table[key] = cell
+        table.revision = max(table.revision, cell.revision)
+        if cell.expires is not None:
+            self.next_expiry = min(self.next_expiry, cell.expires)
+            self._expect(cell.expires, step_name, key)
+
+    def make_row(self) -> None:
+        """Have commands wait for their commit from here on."""
+        self.staged = deque()
+
+    def begin_at(self, revision: int, keys: int, size: int) -> None:
+        """Go on from what was stored, in a state that nobody can see yet."""
+        self.revision = self.latest = self.settled = self.last = revision
+        self.keys, self.size = keys, size
 
     def retire(self) -> None:
         """Serve no more: readers turn to whoever took over."""

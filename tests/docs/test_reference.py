@@ -77,6 +77,7 @@ def test_errors_are_listed_with_an_effect(name: str) -> None:
     waits = issubclass(stateward.OwnerFailedError, kind) or issubclass(
         stateward.AskTimeoutError, kind
     )
+    waits = waits or kind is stateward.CommitFailedError
     if kind is InvariantError:
         assert row[1] == "not known"
     else:

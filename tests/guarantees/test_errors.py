@@ -149,6 +149,13 @@ ELSEWHERE: Final = frozenset(
         "RecordedError",  # stands for others; with the results of runs
         "RunLostError",  # with the runs
         "StepTimeoutError",  # whose effect is unknown; with the runs
+        "StoreError",  # with the stores, as all that follow
+        "StoreLockedError",
+        "StoreFormatError",
+        "CorruptStoreError",
+        "CommitFailedError",
+        "StoreFullError",
+        "StorePoisonedError",
         "InvariantError",  # a bug
     }
 )

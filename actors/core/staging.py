@@ -1,0 +1,151 @@
+"""Staging: commands that are decided, and not committed yet.
+
+With a store a command happens in two turns of its owner. In the first it is decided and
+staged: the tables have its new versions, which no reader takes. Then the committer
+writes it, beside all that other owners have staged. In the second turn it is published
+and its sender answered; or, if it could not be committed, it is taken back, and with it
+all that was staged on it.
+
+Everything a sender is told waits for its turn in the same row: an answer or a refusal
+that rests on what is staged is worth as much as that is.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from stateward.actors.core.cells import DELETED, Cell
+from stateward.actors.core.errors import (
+    CommitFailedError,
+    InvariantError,
+    OwnerFailedError,
+)
+from stateward.actors.core.faults import armed, hit
+from stateward.actors.core.state import Event, OwnerState
+
+
+class Reply(Protocol):
+    """Where an answer goes."""
+
+    def set(self, value: Any) -> None:
+        """Give the answer."""
+        ...
+
+    def refuse(self, error: BaseException) -> None:
+        """Give an error for an answer."""
+        ...
+
+
+class Staged:
+    """One command between its two turns, or an answer that waits for those before."""
+
+    __slots__ = ("answer", "event", "reply", "sync", "taken", "undone")
+
+    def __init__(
+        self,
+        reply: Reply,
+        *,
+        event: Event | None = None,
+        answer: Callable[[], Any],
+        sync: bool = False,
+        undone: Callable[[], None] | None = None,
+    ) -> None:
+        """Hold what waits.
+
+        Args:
+            reply: Of the sender.
+            event: What was decided; `None` if nothing changes.
+            answer: Gives the answer, or raises the refusal, once its time has come.
+            sync: Whether it must outlive power loss before it is published.
+            undone: Called if it is taken back.
+        """
+        self.reply = reply
+        self.event = event
+        self.answer = answer
+        self.sync = sync
+        self.undone = undone
+        self.taken = False
+        """Whether the committer has it."""
+
+    def publish(self, state: OwnerState) -> None:
+        """Let the command happen, and answer."""
+        if self.event is not None:
+            state.revision = self.event[0]
+            if armed:
+                hit("state.published")
+            state.settle(self.event)
+        try:
+            answer = self.answer()
+        except Exception as error:  # noqa: BLE001  # the sender's
+            self.reply.refuse(error)
+        else:
+            self.reply.set(answer)
+
+
+def stage(state: OwnerState, entry: Staged) -> None:
+    """Stage a command, or put an answer in its row; may be interrupted anywhere."""
+    if state.staged is None:
+        raise InvariantError(f"{state.scope} has no store")
+    if entry.event is not None:
+        state.stage(entry.event)
+        if armed:
+            hit("state.staged")
+    # ORDER: one call; `OwnerState.recover` finds it in the row, or takes it back.
+    state.staged.append(entry)
+    state.pending = None
+
+
+def publish(state: OwnerState, entries: int) -> None:
+    """Publish the oldest `entries` of what is staged: they are committed."""
+    state.recover()
+    staged = state.staged
+    for _ in range(entries):
+        if not staged:
+            return
+        entry = staged[0]
+        try:
+            entry.publish(state)
+        except Exception as error:  # noqa: BLE001  # a bug of ours; it is committed
+            if entry.event is not None:
+                state.settle(entry.event)
+            text = f"the owner of {state.scope} failed: {error!r}"
+            entry.reply.refuse(OwnerFailedError(text, effect="unknown"))
+        staged.popleft()
+
+
+def take_back(state: OwnerState, error: CommitFailedError) -> None:
+    """Take back all that is staged, newest first, and tell each sender why.
+
+    What the committer had not taken yet has certainly no effect.
+    """
+    state.recover()
+    staged = state.staged
+    if staged is None:
+        return
+    for entry in reversed(staged):
+        if entry.event is not None:
+            state.undo(entry.event)
+        if entry.undone is not None:
+            entry.undone()
+    for entry in staged:
+        for cell in () if entry.event is None else entry.event[1]:
+            _bring_back(state, cell)
+    while staged:
+        entry = staged.popleft()
+        # What changes nothing has no effect, whatever became of the rest.
+        certain = entry.event is None or not entry.taken
+        effect = "none" if certain else error.effect
+        entry.reply.refuse(
+            type(error)(str(error), **{**error.context, "effect": effect})
+        )
+
+
+def _bring_back(state: OwnerState, cell: Cell) -> None:
+    """Mend what is noted of the place of `cell`, which was taken back."""
+    table, key = cell.table, cell.key
+    # Or transactions that read the whole table would conflict with what never was.
+    table.revision = min(table.revision, state.latest)
+    old = table.get(key)
+    if old is not None and old.expires is not None and old.expires != DELETED:
+        # What it replaced may have expired meanwhile, or been removed for that.
+        state.next_expiry = min(state.next_expiry, old.expires)
+        state._expect(old.expires, table.step_name, key)  # noqa: SLF001  # our state
