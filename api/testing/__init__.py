@@ -1,5 +1,6 @@
-"""What tests of stateful code need: a clock that stands still until told otherwise."""
+"""What tests of stateful code need: a clock that obeys, and a suite for journals."""
 
 from stateward.testing.clock import SimulatedClock
+from stateward.testing.journals import JournalContract
 
-__all__ = ["SimulatedClock"]
+__all__ = ["JournalContract", "SimulatedClock"]

@@ -1,0 +1,162 @@
+"""Records: what stands under a name, sealed so that damage is noticed.
+
+Engines serve flipped bytes as if nothing had happened. So every record begins with a
+checksum (CRC-32) of its name and its content, and every owner has a head that tells
+how many records there are and the sum of their revisions: a record that is damaged,
+missing, out of date or in another's place is an error, never a wrong value.
+
+An entry is a fixed part (depth, revision, created, updated, expires; times in seconds
+since the epoch) and the value as JSON. With a cipher the value is sealed as well, bound
+to the name and the fixed part.
+"""
+
+from dataclasses import dataclass
+from math import isnan, nan
+from struct import Struct
+from typing import Final, Protocol
+from zlib import crc32
+
+import orjson
+
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.values import Packed
+
+_SUM: Final = Struct("<I")
+_ENTRY: Final = Struct("<BQddd")
+_HEAD: Final = Struct("<QQQQQQI")
+_WRAP: Final = 1 << 64
+
+
+class DamagedError(Exception):
+    """A record is not what was written; the caller knows where."""
+
+
+class Cipher(Protocol):
+    """Seals values; see `ciphers`."""
+
+    def seal(self, data: bytes, bound_to: bytes) -> bytes:
+        """Return `data` sealed; it opens with the same `bound_to` only."""
+        ...
+
+    def open(self, sealed: bytes, bound_to: bytes) -> bytes:
+        """Return what was sealed; raise `DamagedError` if it is not that."""
+        ...
+
+
+@dataclass(slots=True)  # tidy: changes with every command, one per owner in memory
+class Head:
+    """What an owner's records must add up to."""
+
+    revision: int = 0
+    """Of the owner's newest command."""
+    entries: int = 0
+    """How many records there are, those of runs included."""
+    checksum: int = 0
+    """Sum of their revisions, modulo 2**64."""
+    keys: int = 0
+    """How many of them are keys."""
+    size: int = 0
+    """UTF-8 bytes of the keys and encoded bytes of their values."""
+    version: int = 0
+    """Of the newest migration that the owner has been through."""
+
+    def count(self, old: Cell | None, new: Cell, *, gone: float) -> None:
+        """Note that `new` replaces `old`; `gone` is the expiry of a deletion."""
+        if old is not None and old.expires != gone:
+            self.entries -= 1
+            self.checksum = (self.checksum - old.revision) % _WRAP
+        if new.expires != gone:
+            self.entries += 1
+            self.checksum = (self.checksum + new.revision) % _WRAP
+
+    def add(self, revision: int) -> None:
+        """Count one record."""
+        self.entries += 1
+        self.checksum = (self.checksum + revision) % _WRAP
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An entry as it is stored."""
+
+    value: Packed
+    size: int
+    depth: int
+    revision: int
+    created: float
+    """Seconds since the epoch, as all times here."""
+    updated: float
+    expires: float | None
+
+
+def guard(name: bytes, content: bytes) -> bytes:
+    """Return `content` with a checksum that binds it to `name`."""
+    return _SUM.pack(crc32(content, crc32(name))) + content
+
+
+def unguard(name: bytes, record: bytes) -> bytes:
+    """Return what was guarded; raise `DamagedError` if it is not that."""
+    content = record[_SUM.size :]
+    if not record or guard(name, content) != record:
+        raise DamagedError("its checksum is wrong")
+    return content
+
+
+def head_record(name: bytes, head: Head) -> bytes:
+    """Return the record of an owner's head."""
+    fields = (head.revision, head.entries, head.checksum, head.keys, head.size)
+    return guard(name, _HEAD.pack(*fields, 0, head.version))
+
+
+def parse_head(name: bytes, record: bytes) -> Head:
+    """Return the head that a record holds."""
+    content = unguard(name, record)
+    if len(content) != _HEAD.size:
+        raise DamagedError("it is no head")
+    revision, entries, checksum, keys, size, _, version = _HEAD.unpack(content)
+    return Head(revision, entries, checksum, keys, size, version)
+
+
+def entry_record(
+    name: bytes, cell: Cell, offset: float, cipher: Cipher | None = None
+) -> bytes:
+    """Return the record of one version of an entry.
+
+    Args:
+        name: Where it will stand.
+        cell: The version.
+        offset: What to add to the owner's clock for seconds since the epoch.
+        cipher: Seals the value; `None` leaves it readable.
+    """
+    value = cell.value
+    fixed = _ENTRY.pack(
+        cell.depth,
+        cell.revision,
+        cell.created + offset,
+        cell.updated + offset,
+        nan if cell.expires is None else cell.expires + offset,
+    )
+    data = value if type(value) is bytes else orjson.dumps(value)
+    if cipher is not None:
+        data = cipher.seal(data, name + fixed)
+    return guard(name, fixed + data)
+
+
+def parse_entry_record(name: bytes, record: bytes, cipher: Cipher | None) -> Entry:
+    """Return the entry that a record holds; raise `DamagedError` if it is damaged."""
+    content = unguard(name, record)
+    if len(content) <= _ENTRY.size:
+        raise DamagedError("it is no entry")
+    fixed, data = content[: _ENTRY.size], content[_ENTRY.size :]
+    depth, revision, created, updated, expires = _ENTRY.unpack(fixed)
+    if cipher is not None:
+        data = cipher.open(data, name + fixed)
+    return Entry(
+        value=data if depth else orjson.loads(data),
+        size=len(data),
+        depth=depth,
+        revision=revision,
+        created=created,
+        updated=updated,
+        expires=None if isnan(expires) else expires,
+    )

@@ -1,0 +1,370 @@
+"""A journal in one RocksDB folder, through `rocksdict`.
+
+Rules:
+- A commit is one batch, in the WAL when it returns, which outlives the process. With
+  `sync` every WAL file that is not synced is, so earlier commits are as well.
+- A WAL that is damaged anywhere but at its end is refused when the store is opened; at
+  its end damage looks as a crash does.
+- An iterator that meets damage ends; only its status tells, so it is always asked.
+- After a write failed RocksDB takes no more; the next commit opens it again first.
+- Iterators outlive `close`, and keep the folder locked: a scan ends with the journal.
+- LIMIT: `rocksdict` writes its settings whenever it opens a folder, so a store on a
+  disk that takes no writes cannot be read where it is.
+- The file `STATEWARD` says whose folder it is, and in which layout.
+
+`rocksdict` raises plain exceptions, so their text is all there is to go by.
+"""
+
+import ctypes
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+from weakref import WeakSet
+
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    Checkpoint,
+    CompactOptions,
+    DbClosedError,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    RdictIter,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
+
+from stateward.actors.core.errors import (
+    ClosedError,
+    CommitFailedError,
+    CorruptStoreError,
+    Effect,
+    StateError,
+    StoreError,
+    StoreFormatError,
+    StoreFullError,
+    StoreLockedError,
+)
+from stateward.actors.core.ports import Rows
+from stateward.actors.store.files import (
+    check_folder,
+    forked,
+    identity,
+    size_bytes,
+    sync_file,
+    sync_folder,
+    write_backup,
+)
+
+T = TypeVar("T")
+
+MARKER: Final = "STATEWARD"
+LAYOUT: Final = b"1\n"
+CONFIG: Final = "rocksdict-config.json"  # what `rocksdict` looks for when it opens
+MB: Final = 1 << 20
+WRITE_BUFFER_BYTES: Final = 16 * MB  # LIMIT: two of them, so 32 MB at most
+CACHE_BYTES: Final = 16 * MB
+WAL_BYTES: Final = 64 * MB  # LIMIT: what is read again when the store is opened
+SPARE_BYTES: Final = MB  # LIMIT: beside the logs, what opening takes at most
+OPEN_FILES: Final = 256
+SCAN_ROWS: Final = 256  # LIMIT: rows of a scan between two looks at whether we are open
+FULL: Final = ("No space left", "Disk quota exceeded", "Max allowed space")
+UNSYNCED: Final = ("While fdatasync", "While fsync")
+
+
+class RocksJournal:
+    """A `Journal` in a folder; one process has it open."""
+
+    def __init__(
+        self, path: str, *, read_only: bool = False, must_exist: bool = False
+    ) -> None:
+        """Open the store at `path`, or make it."""
+        self.path = str(Path(path).absolute())
+        self._pid = os.getpid()
+        self._closed = False
+        self._read_only = read_only
+        self._write_lock = threading.Lock()
+        self._failed = False  # whether a write did, so that the engine takes no more
+        check_folder(self.path)
+        prepare(Path(self.path), must_exist=must_exist or read_only)
+        self._db = self._open()
+        self._folder = identity(self.path)
+        JOURNALS.add(self)
+
+    def _open(self) -> Rdict:
+        access = AccessType.read_write()
+        if self._read_only:
+            access = AccessType.read_only(False)
+        try:
+            return Rdict(self.path, options(), access_type=access)
+        except Exception as error:
+            raise mapped(error, "open", self.path) from error
+
+    def commit(self, rows: Rows, *, sync: bool) -> None:
+        self._check_open()
+        if not rows and not sync:
+            return
+        with self._write_lock:
+            self._check_writable("commit")
+            self._check_files()
+            if self._failed:
+                self._open_again()
+            try:
+                if rows:
+                    write(self._db, rows, sync=sync)
+                else:
+                    self._db.flush_wal(True)
+            except Exception as error:
+                self._failed = True
+                raise mapped(error, "commit", self.path) from error
+
+    def get(self, name: bytes) -> bytes | None:
+        found: bytes | None = self._read(lambda db: db.get(name))
+        return found
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        if start >= stop:
+            self._check_open()
+            return
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(stop)
+        rows = self._read(lambda db: db.snapshot().iter(bounds))
+        rows.seek(start)
+        while page := next_page(rows):
+            yield from page
+            self._check_open()
+        try:
+            rows.status()
+        except Exception as error:
+            raise mapped(error, "read", self.path) from error
+
+    def backup(self, path: str) -> None:
+        """Write what is committed now to a new store at `path`.
+
+        On the same disk the files of both are the same ones, which never change: it
+        takes no time and little space, and protects from no damage to the disk.
+        """
+        self._check_open()
+
+        def checkpoint(part: str) -> None:
+            self._read(lambda db: Checkpoint(db).create_checkpoint(part), "back up")
+            for name in (MARKER, CONFIG):
+                shutil.copyfile(Path(self.path, name), Path(part, name))
+
+        write_backup(path, checkpoint)
+
+    def compact(self) -> None:
+        self._check_open()
+        self._check_writable("compact")
+        chosen = CompactOptions()
+        chosen.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+        self._read(lambda db: db.compact_range(None, None, chosen), "compact")
+
+    def size_bytes(self) -> int:
+        self._check_open()
+        return sum(size_bytes(file) for file in Path(self.path).iterdir())
+
+    def close(self) -> None:
+        if self._pid != os.getpid():
+            return  # what is the parent's was put away when this process began
+        with self._write_lock:
+            if not self._closed:
+                self._closed = True
+                shut(self._db)
+
+    # -- engine ------------------------------------------------------------------------
+
+    def _read(self, act: Callable[[Rdict], T], doing: str = "read") -> T:
+        """Return what `act` does with the engine; again if it was opened meanwhile."""
+        while True:
+            self._check_open()
+            db = self._db
+            try:
+                return act(db)
+            except DbClosedError:
+                # RACE: a commit opens it again under the lock, or `close` has run.
+                with self._write_lock:
+                    if db is self._db and not self._closed:
+                        self._open_again()
+            except Exception as error:
+                raise mapped(error, doing, self.path) from error
+
+    def _open_again(self) -> None:
+        # ORDER: look for space first; opened without it, reads would end as well.
+        logs = sum(size_bytes(log) for log in Path(self.path).glob("*.log"))
+        if shutil.disk_usage(self.path).free < logs + SPARE_BYTES:
+            raise StoreFullError(
+                f"cannot commit: {self.path}: No space left on device", path=self.path
+            )
+        shut(self._db)
+        try:
+            self._db = self._open()
+        except StoreError as error:
+            message = f"cannot commit: {error}"
+            raise CommitFailedError(message, path=self.path) from error
+        self._failed = False
+
+    def _check_open(self) -> None:
+        if self._pid != os.getpid():
+            raise forked(self.path)
+        if self._closed:
+            raise ClosedError(f"the journal at {self.path} is closed", path=self.path)
+
+    def _check_writable(self, doing: str) -> None:
+        self._check_open()
+        if self._read_only:
+            raise StoreError(
+                f"cannot {doing}: {self.path} is open for reading", path=self.path
+            )
+
+    def _check_files(self) -> None:
+        """Raise unless what is written to is still what a later process would find.
+
+        LIMIT: one removed WAL file is not noticed here, but by who opens the store.
+        """
+        current = identity(str(Path(self.path, "CURRENT")))
+        if current is None or identity(self.path) != self._folder:
+            raise CommitFailedError(
+                f"{self.path} was removed or replaced while it was open; nothing was "
+                "written",
+                path=self.path,
+            )
+
+    def put_away(self) -> None:
+        """Keep the parent's engine from being closed in this process.
+
+        Closing waits for threads that are not here, and so does the end of the
+        interpreter for what a list holds. One reference too many is never given up.
+        LIMIT: a scan of the parent that is under way is not looked after.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
+
+
+JOURNALS: Final[WeakSet[RocksJournal]] = WeakSet()
+
+
+def put_away_inherited() -> None:
+    """Leave alone, in a new child, all that its parent has open."""
+    for journal in list(JOURNALS):
+        journal.put_away()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=put_away_inherited)
+
+
+def options() -> Options:
+    """Return how every store is opened."""
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(CACHE_BYTES))
+    table.set_bloom_filter(10, False)
+    chosen = Options(raw_mode=True)
+    chosen.set_block_based_table_factory(table)
+    chosen.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    chosen.set_paranoid_checks(enabled=True)
+    chosen.set_compression_type(DBCompressionType.lz4())
+    chosen.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    chosen.set_max_total_wal_size(WAL_BYTES)
+    chosen.set_max_open_files(OPEN_FILES)
+    chosen.set_bytes_per_sync(MB)
+    chosen.set_keep_log_file_num(1)
+    chosen.set_max_log_file_size(MB)
+    chosen.set_stats_dump_period_sec(0)
+    chosen.set_stats_persist_period_sec(0)
+    chosen.set_manifest_preallocation_size(MB // 16)
+    return chosen
+
+
+def prepare(folder: Path, *, must_exist: bool) -> None:
+    """See that `folder` is a store, or mark it as one that is to be made."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise StoreFormatError(f"{folder} is no folder, so no rocksdb:// store")
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if MARKER in names:
+        check_layout(folder)
+    elif names:
+        raise StoreFormatError(f"{folder} holds files, and none says it is a store")
+    if "CURRENT" in names:
+        return
+    if any(name.endswith((".sst", ".log")) for name in names):
+        # RocksDB would begin anew here and remove them.
+        raise CorruptStoreError(f"{folder} has lost its file CURRENT", path=str(folder))
+    if must_exist:
+        raise StoreError(f"there is no store at {folder}", path=str(folder))
+    try:
+        folder.mkdir(exist_ok=True)
+        marker = folder / MARKER
+        marker.write_bytes(LAYOUT)
+        sync_file(marker)
+        sync_folder(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise mapped(error, "open", str(folder)) from error
+
+
+def check_layout(folder: Path) -> None:
+    """Raise unless the store in `folder` is of the layout this version knows."""
+    found = (folder / MARKER).read_bytes()
+    # A crash in the middle of making a store leaves the file empty.
+    if found not in (LAYOUT, b""):
+        raise StoreFormatError(
+            f"{folder} is of layout {found.strip()!r}, and this version knows "
+            f"{LAYOUT.strip()!r}",
+            path=str(folder),
+        )
+
+
+def write(db: Rdict, rows: Rows, *, sync: bool) -> None:
+    """Write one batch."""
+    batch = WriteBatch(raw_mode=True)
+    for name, row in rows.items():
+        if row is None:
+            batch.delete(name)
+        else:
+            batch.put(name, row)
+    chosen = WriteOptions()
+    chosen.sync = sync
+    db.write(batch, chosen)
+
+
+def next_page(rows: RdictIter) -> list[tuple[bytes, bytes]]:
+    """Return the next rows, none at the end or at damage."""
+    page: list[tuple[bytes, bytes]] = []
+    while len(page) < SCAN_ROWS and rows.valid():
+        page.append((rows.key(), rows.value()))
+        rows.next()
+    return page
+
+
+def shut(db: Rdict) -> None:
+    """Close the engine; what it says of writes that failed was told already."""
+    try:
+        db.close()
+    except Exception:  # noqa: BLE001, S110  # `rocksdict` raises no narrower one
+        pass
+
+
+def mapped(error: Exception, doing: str, path: str) -> StateError:
+    """Return what the engine raised as one of our errors."""
+    text = str(error)
+    message = f"cannot {doing}: {path}: {text}"
+    unsynced = any(word in text for word in UNSYNCED)
+    if any(word in text for word in FULL) and not unsynced:
+        return StoreFullError(message, path=path)
+    if "lock hold by" in text or "/LOCK:" in text:
+        return StoreLockedError(f"{path} is open already: {text}", path=path)
+    if "Corruption:" in text:
+        return CorruptStoreError(f"{path} is damaged: {text}", path=path)
+    if doing == "commit":
+        effect: Effect = "unknown"
+        return CommitFailedError(message, path=path, effect=effect)
+    return StoreError(message, path=path)

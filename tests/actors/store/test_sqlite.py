@@ -1,0 +1,271 @@
+"""What SQLite alone can do, beside the contract of journals."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stateward.actors.core.errors import (
+    CommitFailedError,
+    CorruptStoreError,
+    StoreError,
+    StoreFormatError,
+    StoreFullError,
+)
+from stateward.actors.core.ports import Journal
+from stateward.actors.store import sqlite
+from stateward.actors.store.sqlite import SqliteJournal
+from tests.actors.store.disks import remount, small_disk
+from tests.threads import run_script
+
+
+def test_full_disk_changes_nothing_and_ends(tmp_path: Path) -> None:
+    """What does not fit is refused without effect; with space commits go on."""
+    with small_disk(tmp_path / "disk") as disk:
+        with closing(SqliteJournal(str(disk / "store"))) as journal:
+            kept = fill(journal)
+            assert list(journal.scan(b"", b"z")) == kept
+            remount(disk, "size=40m")
+            journal.commit({b"more": b"1"}, sync=True)
+            assert journal.get(b"more") == b"1"
+        with closing(SqliteJournal(str(disk / "store"))) as journal:
+            assert list(journal.scan(b"", b"z")) == [*kept, (b"more", b"1")]
+
+
+def fill(journal: Journal) -> list[tuple[bytes, bytes]]:
+    """Commit until the disk is full; return what was acknowledged."""
+    kept: list[tuple[bytes, bytes]] = []
+    for number in range(1000):
+        row = (b"%04d" % number, number.to_bytes(4, "big") * 5000)
+        try:
+            journal.commit(dict([row]), sync=True)
+        except StoreFullError:
+            # The effect of the next one is looked at; the disk is as full as before.
+            with pytest.raises(StoreFullError) as told:
+                journal.commit(dict([row]), sync=True)
+            assert told.value.effect == "none"
+            return kept
+        kept.append(row)
+    raise AssertionError("the disk was never full")
+
+
+def test_read_only_folder_is_told(tmp_path: Path) -> None:
+    """A folder that takes no writes holds no store to write to."""
+    with small_disk(tmp_path / "disk", "40m") as disk:
+        with closing(SqliteJournal(str(disk / "store"))) as journal:
+            journal.commit({b"a": b"1"}, sync=True)
+        remount(disk, "ro")
+        with pytest.raises(StoreError, match="store"):
+            SqliteJournal(str(disk / "store"))
+        with pytest.raises(StoreError, match="new"):
+            SqliteJournal(str(disk / "new"))
+        with closing(SqliteJournal(str(disk / "store"), read_only=True)) as journal:
+            assert journal.get(b"a") == b"1"
+
+
+def test_read_only_journal_changes_nothing(tmp_path: Path) -> None:
+    """What is open for reading takes no commit."""
+    path = str(tmp_path / "store")
+    with closing(SqliteJournal(path)) as journal:
+        journal.commit({b"a": b"1"}, sync=True)
+    with closing(SqliteJournal(path, read_only=True)) as journal:
+        with pytest.raises(StoreError, match="open for reading"):
+            journal.commit({b"a": b"2"}, sync=True)
+        with pytest.raises(StoreError, match="open for reading"):
+            journal.compact()
+        assert list(journal.scan(b"", b"z")) == [(b"a", b"1")]
+
+
+@pytest.mark.parametrize("options", [{"must_exist": True}, {"read_only": True}])
+def test_missing_store_is_told(tmp_path: Path, options: dict[str, bool]) -> None:
+    """A store that must be there is not made."""
+    with pytest.raises(StoreError, match="no store at"):
+        SqliteJournal(str(tmp_path / "store"), **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_folder_is_told(tmp_path: Path) -> None:
+    """The folder of a store is not made."""
+    with pytest.raises(StoreError, match="none is not there"):
+        SqliteJournal(str(tmp_path / "none" / "store"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_backup_into_no_folder_is_told(tmp_path: Path) -> None:
+    """A backup that cannot be written leaves nothing."""
+    with closing(SqliteJournal(str(tmp_path / "store"))) as journal:
+        with pytest.raises(StoreError, match="none is not there"):
+            journal.backup(str(tmp_path / "none" / "copy"))
+        journal.backup(str(tmp_path / "copy"))
+    left = [path.name for path in tmp_path.iterdir()]
+    assert not [name for name in left if name.endswith(".part")]
+
+
+KILLED = """
+import os, signal
+from stateward.actors.store.sqlite import SqliteJournal
+journal = SqliteJournal({path!r})
+for number in range(200):
+    journal.commit({{b"%03d" % number: b"1"}}, sync=number == 100)
+print("done", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
+def test_killed_process_loses_nothing(tmp_path: Path) -> None:
+    """What was committed without a sync outlives the process."""
+    path = str(tmp_path / "store")
+    source = KILLED.format(path=path)
+    done = subprocess.run([sys.executable, "-c", source], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with closing(SqliteJournal(path)) as journal:
+        assert len(list(journal.scan(b"", b"z"))) == 200
+
+
+FORKED = """
+import os, signal, sys, warnings
+from stateward import ForkedError
+from stateward.actors.store.sqlite import SqliteJournal
+warnings.simplefilter("ignore", DeprecationWarning)
+journal = SqliteJournal({path!r})
+journal.commit({{b"a": b"1"}}, sync=True)
+pid = os.fork()
+if not pid:
+    signal.alarm(20)
+    for act in (
+        lambda: journal.get(b"a"),
+        lambda: list(journal.scan(b"", b"z")),
+        lambda: journal.commit({{b"a": b"2"}}, sync=True),
+        lambda: journal.backup({path!r} + "2"),
+        journal.compact,
+    ):
+        try:
+            act()
+        except ForkedError:
+            continue
+        os._exit(1)
+    journal.close()
+    del journal
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+journal.commit({{b"b": b"2"}}, sync=True)
+assert list(journal.scan(b"", b"z")) == [(b"a", b"1"), (b"b", b"2")]
+journal.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_forked_child_uses_nothing(tmp_path: Path) -> None:
+    """A child is refused, ends as it likes, and leaves its parent's store alone."""
+    run_script(FORKED.format(path=str(tmp_path / "store")))
+
+
+def test_removed_file_is_noticed(tmp_path: Path) -> None:
+    """A commit into a file that nobody will find again fails, every time."""
+    path = tmp_path / "store"
+    with closing(SqliteJournal(str(path))) as journal:
+        path.rename(tmp_path / "other")
+        for sync in (True, False):
+            with pytest.raises(CommitFailedError, match="removed or replaced") as told:
+                journal.commit({b"a": b"1"}, sync=sync)
+            assert told.value.effect == "none"
+
+
+def test_replaced_file_is_noticed(tmp_path: Path) -> None:
+    """Nor is another file of the same name taken for it, nor a WAL removed."""
+    path = tmp_path / "store"
+    with closing(SqliteJournal(str(path))) as journal:
+        path.rename(tmp_path / "other")
+        path.write_bytes(b"")
+        with pytest.raises(CommitFailedError, match="removed or replaced"):
+            journal.commit({}, sync=True)
+        (tmp_path / "other").replace(path)
+        journal.commit({b"a": b"1"}, sync=True)
+        (tmp_path / "store-wal").unlink()
+        with pytest.raises(CommitFailedError, match="removed or replaced"):
+            journal.commit({b"a": b"2"}, sync=True)
+
+
+def test_foreign_files_are_refused_and_left(tmp_path: Path) -> None:
+    """What is no database, or another program's, is refused as it is."""
+    path = tmp_path / "store"
+    path.write_bytes(b"Dear diary" * 1000)
+    with pytest.raises(StoreFormatError, match="no store"):
+        SqliteJournal(str(path))
+    assert path.read_bytes() == b"Dear diary" * 1000
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE diary (day)")
+        before = path.read_bytes()
+        with pytest.raises(StoreFormatError, match="another program"):
+            SqliteJournal(str(path))
+    assert path.read_bytes() == before
+    with pytest.raises(StoreFormatError, match="no file"):
+        SqliteJournal(str(tmp_path))
+
+
+def test_damaged_file_is_told(tmp_path: Path) -> None:
+    """Pages that make no sense are an error that names the file."""
+    path = tmp_path / "store"
+    with closing(SqliteJournal(str(path))) as journal:
+        rows = {b"%04d" % number: b"x" * 400 for number in range(1000)}
+        journal.commit(rows, sync=True)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xee" * (size - 8192))
+    with (
+        pytest.raises(CorruptStoreError, match="store is damaged"),
+        closing(SqliteJournal(str(path))) as journal,
+    ):
+        list(journal.scan(b"", b"z"))
+
+
+def test_checkpoints_keep_the_wal_small(tmp_path: Path) -> None:
+    """The file beside the store does not grow with the number of commits."""
+    with closing(SqliteJournal(str(tmp_path / "store"))) as journal:
+        names = [b"%04d" % number for number in range(1000)]
+        for turn in range(60):
+            # Rows that are as they were would not be written.
+            rows = dict.fromkeys(names, b"%03d" % turn * 130)
+            journal.commit(rows, sync=False)
+        assert (tmp_path / "store-wal").stat().st_size < 12_000_000
+        journal.commit(dict.fromkeys(names), sync=True)
+        journal.compact()
+        assert journal.size_bytes() < 100_000
+
+
+def test_compact_ends_beside_a_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan that nobody goes on with does not hold it up for ever."""
+    monkeypatch.setattr("stateward.actors.store.sqlite.BUSY_MS", 10)
+    with closing(SqliteJournal(str(tmp_path / "store"))) as journal:
+        rows = {b"%04d" % number: b"x" for number in range(1000)}
+        journal.commit(rows, sync=True)
+        scan = journal.scan(b"", b"z")
+        next(scan)
+        journal.commit({b"0000": None}, sync=True)
+        journal.compact()
+        assert 1 + sum(1 for _ in scan) == 1000
+
+
+def test_empty_sync_is_written_and_synced(tmp_path: Path) -> None:
+    """A sync without rows is a commit of its own under FULL, which SQLite syncs."""
+    with closing(SqliteJournal(str(tmp_path / "store"))) as journal:
+        said: list[str] = []
+        assert journal._writer is not None
+        journal._writer.set_trace_callback(said.append)
+        journal.commit({b"a": b"1"}, sync=False)
+        journal.commit({}, sync=True)
+        assert [word for word in said if "synchronous" in word] == [
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA synchronous = FULL",
+        ]
+        assert said[-3:-1] == ["BEGIN IMMEDIATE", sqlite.MARK]

@@ -1,0 +1,76 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from stateward.actors.core.ports import Journal, Rows
+from stateward.actors.store.memory import MemoryJournal
+from stateward.testing import JournalContract
+
+
+class Forgetful(MemoryJournal):
+    """Removes nothing."""
+
+    def commit(self, rows: Rows, *, sync: bool) -> None:
+        kept = {name: row for name, row in rows.items() if row is not None}
+        super().commit(kept, sync=sync)
+
+
+class Greedy(MemoryJournal):
+    """Scans one row too many."""
+
+    def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return super().scan(start, stop + b"\0")
+
+
+class Deaf(MemoryJournal):
+    """Does not close."""
+
+    def close(self) -> None:
+        pass
+
+
+class Truncating(MemoryJournal):
+    """Drops what is empty."""
+
+    def get(self, name: bytes) -> bytes | None:
+        return super().get(name) or None
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [
+        (Forgetful, JournalContract.test_commit_removes_rows),
+        (Greedy, JournalContract.test_scan_is_half_open),
+        (Deaf, JournalContract.test_close_is_idempotent_and_final),
+        (Truncating, JournalContract.test_records_are_any_bytes),
+    ],
+)
+def test_contract_finds_a_broken_journal(
+    tmp_path: Path,
+    kind: type[MemoryJournal],
+    test: Callable[[JournalContract, Path], None],
+) -> None:
+    """A journal that breaks a promise fails the test of it."""
+
+    class Contract(JournalContract):
+        def reopen(self, path: Path) -> Journal:
+            assert path.parent == tmp_path
+            return kind()
+
+    with pytest.raises(AssertionError):
+        test(Contract(), tmp_path)
+
+
+def test_kit_is_imported_without_hypothesis_or_engines() -> None:
+    """Whoever wants only the clock needs nothing else installed."""
+    source = (
+        "import sys, stateward.testing\n"
+        "print(sorted({'hypothesis', 'rocksdict', 'sqlite3'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
