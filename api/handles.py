@@ -4,11 +4,11 @@ Reads go to the snapshot cache (see `reads`); writes are messages to the scope's
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
-from stateward.actors.core.errors import MissingKeyError
+from stateward.actors.core.errors import MissingKeyError, UsageError
 from stateward.actors.core.messages import (
     AppendState,
     ClearState,
@@ -33,6 +33,7 @@ from stateward.actors.core.scopes import (
 )
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import PLAIN, JsonValue, dumps, pack
+from stateward.actors.runtime.inbox import Deferred
 from stateward.actors.runtime.turns import BUSY
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
     from stateward.aio import AsyncScopedState, AsyncWorkflowState
 
 T = TypeVar("T")
+Durability = Literal["synced", "buffered"]
 _UNSET = object()
+
+
+def check_durability(durability: object) -> None:
+    """Raise `UsageError` unless `durability` is one."""
+    if durability not in ("synced", "buffered"):
+        raise UsageError(f"durability is {durability!r}, not 'synced' or 'buffered'")
 
 
 class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
@@ -78,6 +86,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         *,
         ttl: float | None = None,
         expected: int | None = None,
+        durability: "Durability | None" = None,
     ) -> Revision:
         """Bind `key` to `value`.
 
@@ -87,6 +96,8 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             ttl: Seconds until the key expires, > 0; `None` for `limits.default_ttl`.
                 Any expiry the key had is forgotten.
             expected: Revision the key must still be at; 0 for absent.
+            durability: `synced`: outlives power loss once this returns, also where the
+                manager is `buffered`; `None` for what the manager promises.
 
         Returns:
             A new revision, even for an equal value; above all earlier ones.
@@ -114,6 +125,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             ref is not None
             and ttl is None
             and expected is None
+            and durability is None
             and type(key) is str
             and key in table
         ):
@@ -134,7 +146,10 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             revision: Revision | None = ref.attempt(cell)
             if revision is not None and revision is not BUSY:
                 return revision
-        message = SetState(self._scope, key, value, ttl, expected)
+        if durability is not None:
+            check_durability(durability)
+        sync = durability == "synced"
+        message = SetState(self._scope, key, value, ttl, expected, sync=sync)
         return cast("Revision", self.ask(message))
 
     def delete(self, key: str, *, expected: int | None = None) -> bool:
@@ -319,6 +334,8 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         ref = self._ref
         if ref is not None:
             reply = ref.attempt(message)
+            if type(reply) is Deferred:
+                return reply.wait()
             if reply is not BUSY:
                 return reply
         engine = self._host.engine

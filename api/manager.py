@@ -4,7 +4,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Self
 from weakref import finalize
 
 import pykka
@@ -23,8 +23,16 @@ from stateward.actors.core.scopes import (
 from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.supervisor import Supervisor
-from stateward.actors.store.urls import check_url
-from stateward.handles import ScopedState, WorkflowState
+from stateward.actors.runtime.vault import Storage
+from stateward.actors.store.store import DurableStore
+from stateward.actors.store.urls import MEMORY, parse_url
+from stateward.handles import (
+    Durability,
+    ScopedState,
+    WorkflowState,
+    check_durability,
+)
+from stateward.resumption import UNSET, Resumption
 from stateward.stats import Stats, stats_of, workflow_ids
 
 if TYPE_CHECKING:
@@ -35,18 +43,16 @@ if TYPE_CHECKING:
     from stateward.workflows.runs import Run, Runs
     from stateward.workflows.strategies import Access
 
-Durability = Literal["synced", "buffered"]
-_UNSET: Final[Any] = object()  # type: ignore[explicit-any]  # stands for any input
 
-
-class StateManager:
+class StateManager(Resumption):
     """All state of one application: global, of workflows and their steps, and custom.
 
     Every workflow is owned by one actor, which alone changes it; reads come from a
     snapshot and never wait. Handles are cheap: make one wherever it is needed.
 
     Concurrency: Any thread. After a fork only the parent's manager can write.
-    Durability: `memory://` keeps nothing once the manager is closed.
+    Durability: `memory://` keeps nothing once the manager is closed. With a store, a
+        write has returned and can be read once it is as durable as `durability` says.
 
     Example:
         >>> with StateManager() as manager:
@@ -57,7 +63,7 @@ class StateManager:
         0.75
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each stands for a choice of the host
         self,
         store: str = "memory://",
         *,
@@ -68,41 +74,63 @@ class StateManager:
         dispatcher: Dispatcher | None = None,
         idle_timeout: float | None = 60.0,
         ask_timeout: float = 30.0,
+        flush_interval: float = 1.0,
+        cache_bytes: int | None = 256 << 20,
     ) -> None:
         """Start the supervisor; owners are activated when they are needed.
 
         Args:
-            store: URL of the store; this version serves `memory://`.
-            durability: What a write promises on a persistent store.
+            store: URL of the store: `memory://` keeps nothing, `sqlite:///state.db` and
+                `rocksdb:///folder` are made if they are not there.
+            durability: What a write to a store promises before it returns and before
+                anybody can read it. `synced`: it outlives power loss. `buffered`: it
+                outlives the process, and power loss after `flush_interval`.
             limits: What each owner may hold; `Limits()` if `None`.
-            migrations: For a persistent store; `memory://` starts empty.
+            migrations: None yet; this version refuses any.
             clock: What time it is; the system's if `None`.
             dispatcher: Who runs queued messages; a small pool of threads if `None`.
             idle_timeout: Seconds after which an unused owner is let go, its state being
                 kept; `None` for never.
-            ask_timeout: Seconds a write waits for its turn at most.
+            ask_timeout: Seconds a write waits for its turn at most, and for its commit.
+            flush_interval: Seconds until a `buffered` write outlives power loss.
+            cache_bytes: About how much of a store may stay in memory; `None` for all.
 
         Raises:
             UsageError: An argument is not what it should be. Effect: none.
+            StoreLockedError: Another manager has the store open. Effect: none.
+            StoreFormatError: The store is of a newer version, or none of ours.
+            CorruptStoreError: The store has lost what had been acknowledged.
+            StoreError: The store cannot be opened. Effect: none.
         """
-        check_url(store)
-        if durability not in ("synced", "buffered"):
-            raise UsageError(
-                f"durability is {durability!r}, not 'synced' or 'buffered'"
-            )
+        url = parse_url(store)
+        check_durability(durability)
         if tuple(migrations):
-            raise UsageError("memory:// starts empty, there is nothing to migrate")
+            raise UsageError("this version runs no migrations yet")
         if limits is not None and not isinstance(limits, Limits):
             raise UsageError(f"limits is {limits!r}, not Limits or None")
         check_ttl(idle_timeout, "idle_timeout")
         check_ttl(ask_timeout, "ask_timeout")
+        check_ttl(flush_interval, "flush_interval")
+        if cache_bytes is not None and (
+            type(cache_bytes) is not int or cache_bytes < 1
+        ):
+            raise UsageError(f"cache_bytes is {cache_bytes!r}, not an integer >= 1")
         self.store = store
+        storage = None
+        if url.scheme != MEMORY:
+            storage = Storage(
+                store=DurableStore(url),
+                synced=durability == "synced",
+                flush_interval=flush_interval,
+                cache_bytes=cache_bytes,
+            )
         self._engine = Engine(
             limits=limits or Limits(),
             clock=clock,
             dispatcher=dispatcher,
             idle_timeout=idle_timeout,
             ask_timeout=ask_timeout,
+            storage=storage,
         )
         self._runs: Runs | None = None
         self._making = threading.RLock()
@@ -197,7 +225,7 @@ class StateManager:
         flow: "Nodes",
         workflow_id: str,
         *,
-        input: JsonValue = _UNSET,  # noqa: A002  # its name
+        input: JsonValue = UNSET,  # noqa: A002  # its name
         access: "Access | None" = None,
         restart: bool = False,
         on_event: "Callable[[StepEvent], None] | None" = None,
@@ -241,42 +269,21 @@ class StateManager:
             ...     manager.run(Sequential("hello", greet), "w", input="world").output
             'Hello, world!'
         """
-        run = self.start(
-            flow,
-            workflow_id,
-            input=input,
-            access=access,
-            restart=restart,
-            on_event=on_event,
-        )
-        try:
-            return run.result()
-        except (KeyboardInterrupt, SystemExit):
-            run.cancel("whoever waited for the run was interrupted")
-            run.result()
-            raise
+        begun = self.runs.start(flow, workflow_id, input, access, restart, on_event)
+        return begun.wait()
 
     def start(
         self,
         flow: "Nodes",
         workflow_id: str,
         *,
-        input: JsonValue = _UNSET,  # noqa: A002  # its name
+        input: JsonValue = UNSET,  # noqa: A002  # its name
         access: "Access | None" = None,
         restart: bool = False,
         on_event: "Callable[[StepEvent], None] | None" = None,
     ) -> "Run":
         """As `run`, but do not wait: the `Run` returned can be waited for."""
-        from stateward.workflows.runs import UNSET
-
-        return self.runs.start(
-            flow,
-            workflow_id,
-            input_=UNSET if input is _UNSET else input,
-            access=access,
-            restart=restart,
-            on_event=on_event,
-        )
+        return self.runs.start(flow, workflow_id, input, access, restart, on_event)
 
     def cancel(self, workflow_id: str, reason: str = "the run was cancelled") -> bool:
         """Cancel the run of a workflow; return whether there was one under way."""

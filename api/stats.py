@@ -1,9 +1,9 @@
 """Counters of one manager, for a host to export."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stateward.actors.core import reader
-from stateward.actors.core.scopes import StateScope, WorkflowScope
+from stateward.actors.core.scopes import OwnerScope, StateScope, WorkflowScope
 from stateward.actors.runtime.engine import Engine
 
 
@@ -34,13 +34,12 @@ class Stats:
 def stats_of(engine: Engine) -> Stats:
     """Return the counters of the manager that stands on `engine`."""
     directory = engine.directory
-    now = engine.clock.now()
-    usages = [reader.usage(state, now) for state in list(engine.states().values())]
+    usages = engine.usages()
     owners = list(directory.owners.values())
     return Stats(
-        workflows=len(workflow_ids(engine)),
-        keys=sum(keys for keys, _ in usages),
-        size_bytes=sum(size_bytes for _, size_bytes in usages),
+        workflows=len(_workflows(usages)),
+        keys=sum(keys for keys, _, _ in usages.values()),
+        size_bytes=sum(size_bytes for _, size_bytes, _ in usages.values()),
         owners=sum(owner.is_alive() for owner in owners),
         pending=sum(len(owner.actor_inbox.mail) for owner in owners),
         activations=directory.activations,
@@ -52,9 +51,12 @@ def stats_of(engine: Engine) -> Stats:
 
 def workflow_ids(engine: Engine) -> list[str]:
     """Return the ids of the workflows that hold anything."""
-    now = engine.clock.now()
+    return _workflows(engine.usages())
+
+
+def _workflows(usages: Mapping[OwnerScope, tuple[int, int, bool]]) -> list[str]:
     return [
         scope.workflow_id
-        for scope, state in list(engine.states().items())
-        if isinstance(scope, WorkflowScope) and reader.holds_keys(state, now)
+        for scope, (_, _, holds) in usages.items()
+        if isinstance(scope, WorkflowScope) and holds
     ]

@@ -8,6 +8,8 @@ printed is the median over all rounds, with the middle half and the extremes bes
 
 - `rows` lists the figures and what each is held to.
 - `speed` times calls, `memory` weighs processes; `footprint` is such a process.
+- `durable` times stores on disk, each against its own engine without the rest. Whole
+  frameworks and caches on disk are no peers here: they promise other things.
 - `peers` is what people write today instead.
 - `report` prints, saves and draws.
 

@@ -31,6 +31,10 @@ class Size:
     """How many processes are weighed on each side."""
     live_workflows: int
     idle_workflows: int
+    writers: int
+    """Threads that write to a store beside each other."""
+    stored_keys: int
+    """Keys of a store that is opened."""
 
 
 FULL = Size(
@@ -42,6 +46,8 @@ FULL = Size(
     memory_rounds=3,
     live_workflows=100_000,
     idle_workflows=1_000_000,
+    writers=64,
+    stored_keys=200_000,
 )
 SMOKE = Size(
     rounds=3,
@@ -52,6 +58,8 @@ SMOKE = Size(
     memory_rounds=1,
     live_workflows=500,
     idle_workflows=2000,
+    writers=8,
+    stored_keys=1000,
 )
 
 

@@ -103,8 +103,12 @@ def human(value: float, unit: Unit) -> str:
     match unit:
         case "seconds" if value < 1e-6:
             return f"{value * 1e9:.0f} ns"
-        case "seconds":
+        case "seconds" if value < 0.01:
             return f"{value * 1e6:.3g} µs"
+        case "seconds":
+            return f"{value:.3g} s"
+        case "per second" if value < 1e5:
+            return f"{value / 1e3:.3g} k/s"
         case "per second":
             return f"{value / 1e6:.3g} M/s"
         case "bytes":

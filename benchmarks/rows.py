@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from benchmarks import memory, speed
+from benchmarks import durable, memory, speed
 from benchmarks.measure import Samples, Size
 
 Unit = Literal["seconds", "per second", "bytes"]
@@ -129,5 +129,45 @@ ROWS: Final = (
         unit="bytes",
         holds=(Hold("ratio", 3),),
         measure=memory.idle_workflows,
+    ),
+    Row(
+        name="synced-sqlite",
+        figure="`synced` writes per second of 64 threads, `sqlite`",
+        against="a commit of the same engine for each",
+        unit="per second",
+        holds=(Hold("ratio", 5, at_least=True),),
+        measure=durable.synced_sqlite,
+    ),
+    Row(
+        name="synced-rocksdb",
+        figure="`synced` writes per second of 64 threads, `rocksdb`",
+        against="a commit of the same engine for each",
+        unit="per second",
+        holds=(Hold("ratio", 8, at_least=True),),
+        measure=durable.synced_rocksdb,
+    ),
+    Row(
+        name="recovery",
+        figure="open and load 200,000 keys in 2,000 workflows, `sqlite`",
+        against="a scan of the same engine",
+        unit="seconds",
+        holds=(Hold("ratio", 3),),
+        measure=durable.recovery,
+    ),
+    Row(
+        name="buffered-write",
+        figure="`buffered` write of a scalar, `sqlite`",
+        against="the same in memory",
+        unit="seconds",
+        holds=(Hold("ratio", 3),),
+        measure=durable.buffered_write,
+    ),
+    Row(
+        name="warm-read",
+        figure="read of a scalar from a store",
+        against="the same in memory",
+        unit="seconds",
+        holds=(Hold("ratio", 1.1),),
+        measure=durable.warm_read,
     ),
 )

@@ -52,7 +52,7 @@ def recount(manager: StateManager) -> tuple[int, int]:
     """Return keys and bytes of everything there is, counted one by one."""
     sizes = [
         utf8_bytes(key) + cell.size
-        for state in manager.engine.states().values()
+        for state in manager.engine.directory.states.values()
         if state.revision != RETIRED
         for _, table in state.tables()
         for key, cell in table.items()

@@ -31,15 +31,19 @@ class SystemClock:
     Concurrency: Any thread. Tasks are run by one daemon thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, not_before: float = 0.0) -> None:
         """Take the time, and start the thread.
 
         Not when it is first needed: that would be in a turn, which may be interrupted,
         and starting a thread may then leave a lock taken.
+
+        Args:
+            not_before: Seconds since the epoch; a wall clock that says less is wrong,
+                and what has expired before must stay expired.
         """
         self.now: Callable[[], float] = partial(time.clock_gettime, _TICKS)
         """Called in every write; in C it costs a third of a method."""
-        self._offset = time.time() - self.now()
+        self._offset = max(time.time(), not_before) - self.now()
         self._order = count()
         self._arrivals: SimpleQueue[_Appointment | None] = SimpleQueue()
         self._closed = False

@@ -5,15 +5,18 @@ import threading
 import time
 from collections.abc import Container
 from typing import Any, Final
+from weakref import ref
 
 import pykka
 from pykka import ActorRegistry
 from pykka.messages import _ActorStop
 
+from stateward.actors.core import reader
 from stateward.actors.core.cells import Table
 from stateward.actors.core.errors import (
     AskTimeoutError,
     ClosedError,
+    CommitFailedError,
     MailboxFullError,
 )
 from stateward.actors.core.limits import Limits
@@ -22,16 +25,20 @@ from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import OwnerScope, StateScope
 from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.runtime.clock import SystemClock
+from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import busy, check_may_wait
-from stateward.actors.runtime.inbox import StoppedError, TurnTimeoutError
-from stateward.actors.runtime.owner import CloseOwner, Owner
+from stateward.actors.runtime.inbox import Deferred, StoppedError, TurnTimeoutError
+from stateward.actors.runtime.owner import CloseOwner, Owner, tell
 from stateward.actors.runtime.supervisor import (
     Activate,
     Close,
     Directory,
+    Evict,
     Supervisor,
 )
 from stateward.actors.runtime.turns import BUSY, TurnRef
+from stateward.actors.runtime.vault import Storage, Vault
 from stateward.actors.runtime.workers import WorkerPool
 
 logger: Final = logging.getLogger("stateward.engine")
@@ -54,6 +61,7 @@ class Engine:
         dispatcher: Dispatcher | None,
         idle_timeout: float | None,
         ask_timeout: float,
+        storage: Storage | None = None,
     ) -> None:
         """Start the supervisor.
 
@@ -62,11 +70,13 @@ class Engine:
             clock: What time it is; the system's if `None`.
             dispatcher: Who runs queued messages; a pool of threads if `None`.
             idle_timeout: Seconds after which an owner is let go; `None` for never.
-            ask_timeout: Seconds a write waits for its turn at most.
+            ask_timeout: Seconds a write waits for its turn at most, and for its commit.
+            storage: Where owners commit; nowhere if `None`.
         """
         self.limits = limits
         self.ask_timeout = ask_timeout
-        self._own_clock = SystemClock() if clock is None else None
+        not_before = 0.0 if storage is None else storage.store.time
+        self._own_clock = SystemClock(not_before) if clock is None else None
         self.own_pool = WorkerPool() if dispatcher is None else None
         """The pool, unless the host brought a dispatcher."""
         self.clock: Clock = clock or self._own_clock  # type: ignore[assignment]  # one is
@@ -79,9 +89,43 @@ class Engine:
             dispatcher=self.dispatcher,
             idle_timeout=idle_timeout,
         )
+        self.store = None if storage is None else storage.store
+        if storage is not None:
+            self._attach(storage)
         # Also for a signal handler that closes what is being closed.
         self._closing = threading.RLock()
         self._closed = False
+
+    def _attach(self, storage: Storage) -> None:
+        """Have owners commit to a store, and be loaded from it."""
+        store = storage.store
+        store.offset = self.clock.epoch(0.0)
+        # Nothing here may hold the engine: a forgotten manager has to be found.
+        directory, supervisor, limits = self.directory, self.supervisor, self.limits
+        vault = Vault(
+            store,
+            directory.states,
+            clock=self.clock,
+            limits_of=lambda scope: directory.overrides.get(scope, limits),
+            cache_bytes=storage.cache_bytes,
+            too_much=lambda: tell(ref(supervisor), Evict()),
+        )
+
+        def deliver(signal: Committed) -> None:
+            owner = directory.owners.get(signal.scope.owner)
+            alive = owner is not None and owner.is_alive()
+            receiver = owner if owner is not None and alive else supervisor
+            receiver.actor_inbox.hand(signal)
+
+        directory.vault = vault
+        directory.committer = Committer(
+            store,
+            deliver,
+            vault.weigh,
+            synced=storage.synced,
+            flush_interval=storage.flush_interval,
+            reply_timeout=self.ask_timeout,
+        )
 
     @property
     def forked(self) -> bool:
@@ -102,8 +146,14 @@ class Engine:
         active = self.directory.owners.get(scope)
         if active is not None and active.is_alive():
             return active
-        ref: TurnRef[Owner] = self.ask(Activate(scope))
-        return ref
+        self._load(scope)
+        activated: TurnRef[Owner] = self.ask(Activate(scope))
+        return activated
+
+    def _load(self, scope: OwnerScope) -> None:
+        """Load what is stored here, and not in the supervisor's turn."""
+        if self.directory.vault is not None:
+            self.directory.state(scope)
 
     def ask_owner(self, scope: OwnerScope, message: object) -> Any:
         """Ask the owner of `scope`, whichever actor that is by then."""
@@ -124,9 +174,12 @@ class Engine:
         while True:
             owner = self.directory.owners.get(scope)
             if owner is None or not owner.is_alive():
+                self._load(scope)
                 owner = await self.ask_supervisor_soon(Activate(scope))
             if not message.runs_foreign_code:
                 reply = owner.attempt(message)
+                if type(reply) is Deferred:
+                    return await self._until(reply, owner)
                 if reply is not BUSY:
                     return reply
             try:
@@ -144,9 +197,12 @@ class Engine:
 
     async def _await(self, ref: TurnRef[Any], message: object) -> Any:
         """Queue `message` and await the reply."""
+        return await self._until(ref.post(message, self.ask_timeout), ref)
+
+    async def _until(self, future: TurnFuture[Any], ref: TurnRef[Any]) -> Any:
+        """Await a reply, for `ask_timeout` seconds at most."""
         import asyncio  # See `future`.
 
-        future = ref.post(message, self.ask_timeout)
         limit = asyncio.timeout(self.ask_timeout)
         try:
             async with limit:
@@ -162,11 +218,21 @@ class Engine:
                 f"no answer from {ref} within {self.ask_timeout} seconds", effect=effect
             ) from None
 
-    def states(self) -> dict[OwnerScope, OwnerState]:
-        """Return what every owner knows, active or not."""
+    def usages(self) -> dict[OwnerScope, tuple[int, int, bool]]:
+        """Return keys and bytes of every owner, and whether it holds any record.
+
+        Cost: O(owners). What has expired counts for owners that are not in memory.
+        """
         if self.directory.closed:
             raise ClosedError("the manager is closed")
-        return self.directory.states
+        found: dict[OwnerScope, tuple[int, int, bool]] = {}
+        if self.store is not None:
+            for scope, keys, size, records in self.store.usages():
+                found[scope] = keys, size, records > 0
+        now = self.clock.now()
+        for scope, state in list(self.directory.states.items()):
+            found[scope] = *reader.usage(state, now), reader.holds_keys(state, now)
+        return found
 
     def state(self, scope: OwnerScope) -> OwnerState | None:
         """Return what the owner of `scope` knows; `None` if there is nothing."""
@@ -201,6 +267,9 @@ class Engine:
                 # The host stopped the supervisor, or every actor, before.
                 self.directory.closed = True
             stuck = self._close_owners()
+            if self.directory.committer is not None and not stuck:
+                # ORDER: while the supervisor lives, which publishes what is left.
+                self.directory.committer.close()
             self._retire(except_for=stuck)
             if stuck:
                 raise TurnTimeoutError(
@@ -223,8 +292,8 @@ class Engine:
             left = max(deadline - time.monotonic(), GRACE)
             try:
                 owner.ask(CloseOwner(), timeout=left)
-            except pykka.ActorDeadError:
-                continue  # It ended by itself.
+            except (pykka.ActorDeadError, CommitFailedError):
+                continue  # It ended by itself, or has; who staged is told.
             except (AskTimeoutError, MailboxFullError):
                 stuck.append(scope)
         return stuck
@@ -246,6 +315,8 @@ class Engine:
         """End every thread without waiting; for an engine nobody can reach any more."""
         self.directory.closed = True
         ActorRegistry.unregister(self.supervisor)
+        if self.directory.committer is not None:
+            self.directory.committer.abandon()
         if self.own_pool is not None:
             self.own_pool.abandon()
         if self._own_clock is not None:

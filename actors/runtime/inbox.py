@@ -35,6 +35,50 @@ class TurnTimeoutError(AskTimeoutError, pykka.Timeout):
     """No answer before the deadline. Effect: none if withdrawn, else unknown."""
 
 
+class Forward:
+    """A handler's answer: let another actor answer instead."""
+
+    __slots__ = ("message", "ref")
+
+    def __init__(self, ref: "TurnRef[Any]", message: object) -> None:
+        """Name the actor, and what to ask it."""
+        self.ref = ref
+        self.message = message
+
+
+class Deferred(TurnFuture[Any]):
+    """A handler's answer: it will come once what it rests on is committed."""
+
+    def __init__(self, timeout: float) -> None:
+        """Make an answer that is waited for `timeout` seconds at most."""
+        super().__init__()
+        self._timeout = timeout
+
+    def wait(self) -> Any:
+        """Return the answer, or raise it.
+
+        Raises:
+            TurnTimeoutError: None came in time. Effect: unknown.
+            ReentrantCallError: Called inside a turn. Effect: unknown.
+        """
+        try:
+            return self.get(timeout=self._timeout)
+        except pykka.Timeout:
+            if self.done():
+                return self.get()  # RACE: it came when the time was up.
+            raise TurnTimeoutError(
+                f"not committed within {self._timeout} seconds", effect="unknown"
+            ) from None
+
+    def refuse(self, error: BaseException) -> None:
+        """Answer with `error`."""
+        self.set_exception((type(error), error, error.__traceback__))
+
+    def pass_on(self, other: TurnFuture[Any]) -> None:
+        """Have `other` answered as this is."""
+        self.add_done_callback(lambda: other.answer_as(self))
+
+
 class Envelope(PykkaEnvelope[Any]):
     """A queued message, until a turn claims it or its sender withdraws it."""
 
@@ -115,6 +159,14 @@ class TurnInbox:
         """
         self.append(envelope)
         self.submit(self)
+        if self.closed:
+            self.give_back(envelope)
+
+    def hand(self, message: object) -> None:
+        """Queue `message`, which is never refused, and run a turn if nobody does."""
+        envelope = Envelope(message)
+        self.mail.append(envelope)
+        self.run(envelope)
         if self.closed:
             self.give_back(envelope)
 

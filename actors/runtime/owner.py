@@ -32,7 +32,7 @@ from stateward.actors.core.messages import (
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.queries import answer
 from stateward.actors.core.scopes import OwnerScope
-from stateward.actors.core.state import RETIRED, OwnerState
+from stateward.actors.core.state import RETIRED, Event, OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.fences import Fenced
 from stateward.actors.runtime.guard import busy
@@ -93,7 +93,7 @@ class Owner(Overwriter):
     def serve(self, message: Any) -> Any:
         """Carry out any command, and contain whatever goes wrong."""
         state = self.state
-        before = state.revision
+        before = state.latest
         fenced = None
         if type(message) is Fenced:
             fenced, message = message, message.command
@@ -102,6 +102,7 @@ class Owner(Overwriter):
                 fenced.fence.check()
             if state.pending is not None:
                 state.recover()
+                before = state.latest
             now = self.now()
             if state.next_expiry <= now:
                 self._sweep(now)
@@ -126,19 +127,24 @@ class Owner(Overwriter):
             if armed:
                 hit("owner.decided")
             if fenced is None:
-                state.carry_out(event)
+                reply = self.carry_out(event, reply, None)
             else:
                 with fenced.fence.lock:
                     # RACE: given up since the command came, perhaps by a function of
                     # its own that took too long.
                     fenced.fence.check()
-                    state.carry_out(event)
+                    reply = self.carry_out(event, reply, fenced)
                     fenced.fence.reason = fenced.ends_as
             if state.next_expiry < state.alarm:
                 self._set_alarm()
             if armed:
                 hit("owner.settled")
         state.used = now
+        return reply
+
+    def carry_out(self, event: Event, reply: Any, _: Fenced | None) -> Any:
+        """Let `event` happen, and return the reply."""
+        self.state.carry_out(event)
         return reply
 
     def _take_other(self, message: Any, now: float, fenced: Fenced | None) -> Any:
@@ -149,7 +155,7 @@ class Owner(Overwriter):
             case GetState() | GetManyState() | GetSnapshot():
                 return answer(self.state, message, now)
             case DropState():
-                return self._drop()
+                return self._drop(now)
             case SetLimits():
                 return self._limit(message)
             case Passivate():
@@ -160,8 +166,7 @@ class Owner(Overwriter):
                     self._set_alarm()
                 return None
             case CloseOwner():
-                self._retire()
-                return self._stop()
+                return self._close()
             case _:
                 return TurnActor.take_turn(self, message)
 
@@ -180,7 +185,11 @@ class Owner(Overwriter):
         decision = replace(self.state, command, command.key, value, now)
         return self._finish(decision, now, fenced)
 
-    def _drop(self) -> bool:
+    def _close(self) -> Any:
+        self._retire()
+        return self._stop()
+
+    def _drop(self, _: float) -> Any:
         held = not self.state.is_empty()
         self._retire()
         self._end(None)
@@ -219,7 +228,7 @@ class Owner(Overwriter):
         for table, key in state.due(now):
             event = expiry_of(state, table, key, now)
             if event is not None:
-                state.carry_out(event)
+                self.carry_out(event, None, None)
         if state.alarm <= now:
             self._set_alarm()
 
@@ -236,7 +245,7 @@ class Owner(Overwriter):
     def _fail_over(self, error: Exception, before: int) -> NoReturn:
         """End after a bug of ours; the last published state is what counts."""
         self.state.recover()
-        effect = "none" if self.state.revision == before else "unknown"
+        effect = "none" if self.state.latest == before else "unknown"
         logger.error("The owner of %s failed", self.state.scope, exc_info=error)
         self._end(error)
         raise OwnerFailedError(

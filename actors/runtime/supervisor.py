@@ -39,8 +39,12 @@ from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.queries import Query, answer
 from stateward.actors.core.scopes import OwnerScope, WorkflowScope
 from stateward.actors.core.state import RETIRED, OwnerState
+from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.runtime.durable import DurableOwner
+from stateward.actors.runtime.inbox import Forward
 from stateward.actors.runtime.owner import Owner, OwnerGone, tell
-from stateward.actors.runtime.turns import Forward, TurnActor, TurnRef
+from stateward.actors.runtime.turns import TurnActor, TurnRef
+from stateward.actors.runtime.vault import Vault
 
 logger: Final = logging.getLogger("stateward.supervisor")
 
@@ -64,6 +68,12 @@ class Directory:
     """The active owners."""
     quarantined: dict[OwnerScope, str] = field(default_factory=dict)
     """Scopes that take no writes, and why."""
+    overrides: dict[OwnerScope, Limits] = field(default_factory=dict)
+    """Limits of owners that are held to others than the manager's."""
+    vault: Vault | None = None
+    """What loads states from a store; `None` if nothing is stored."""
+    committer: Committer | None = None
+    """What commits to it."""
     closed: bool = False
     """Whether no owner is activated any more."""
     activations: int = 0
@@ -75,7 +85,9 @@ class Directory:
         if self.closed:
             raise ClosedError("the manager is closed")
         state = self.states.get(scope)
-        return None if state is None or state.revision == RETIRED else state
+        if state is not None and state.revision != RETIRED:
+            return state
+        return None if self.vault is None else self.vault.load(scope)
 
 
 class Activate(Message):
@@ -92,6 +104,12 @@ class Close:
 
 class Tick:
     """Signal, from a timer: look for owners that have been idle."""
+
+    __slots__ = ()
+
+
+class Evict:
+    """Signal, from the vault: the states in memory take more than they may."""
 
     __slots__ = ()
 
@@ -121,13 +139,14 @@ class Supervisor(TurnActor):
         self._next_tick = -inf
         """When idle owners are looked for again."""
         self._myself: TurnRef[Supervisor] = cast("TurnRef[Supervisor]", self.actor_ref)
-        self._overrides: dict[OwnerScope, Limits] = {}
         self._failures: dict[OwnerScope, deque[float]] = {}
         self._floor = 0
         """Highest revision of any state that was forgotten; none is used twice."""
 
     def on_receive(self, message: Any) -> Any:
         """Route `message`, or serve it."""
+        if isinstance(message, Committed):
+            return self._publish(message)
         match message:
             case Activate():
                 return self._activate(message.scope.owner)
@@ -141,15 +160,23 @@ class Supervisor(TurnActor):
                 return self._forward_if_known(message)
             case Message():
                 return Forward(self._activate(message.scope.owner), message)
+            case _:
+                return self._note(message)
+
+    def _note(self, signal: Any) -> Any:
+        """Serve what is not addressed to a scope."""
+        match signal:
             case OwnerGone():
-                return self._owner_gone(message)
+                self._owner_gone(signal)
             case Tick():
-                return self._tick()
+                self._tick()
+            case Evict():
+                self._evict()
             case Close():
                 self._directory.closed = True
-                return None
             case _:
-                return super().on_receive(message)
+                return super().on_receive(signal)
+        return None
 
     def _activate(self, scope: OwnerScope) -> TurnRef[Owner]:
         """Return the live owner of `scope`."""
@@ -168,34 +195,72 @@ class Supervisor(TurnActor):
         state = directory.states.get(scope)
         if state is None or state.revision == RETIRED:
             state = self._begin(scope, state)
-        owner = Owner.start(
-            state=state,
-            clock=self._clock,
-            dispatcher=self._dispatcher,
-            supervisor=self._myself,
-        )
+        owner = self._start(state)
         directory.states[scope] = state
         directory.owners[scope] = owner
         directory.activations += 1
         self._keep_ticking()
         return owner
 
+    def _start(self, state: OwnerState) -> TurnRef[Owner]:
+        """Return a new owner of `state`."""
+        kind: type[Owner] = Owner
+        options: dict[str, Any] = {}
+        if self._directory.committer is not None:
+            kind, options = DurableOwner, {"committer": self._directory.committer}
+        return kind.start(
+            state=state,
+            clock=self._clock,
+            dispatcher=self._dispatcher,
+            supervisor=self._myself,
+            **options,
+        )
+
+    def _publish(self, signal: Committed) -> None:
+        """Let an owner publish; do it for one that has no actor."""
+        active = self._directory.owners.get(signal.scope.owner)
+        if active is not None and active.is_alive():
+            active.actor_inbox.hand(signal)
+        else:
+            signal.carry_out()
+
+    def _evict(self) -> None:
+        """Let states go that nobody has written to for longest."""
+        directory = self._directory
+        if directory.vault is None or directory.closed:
+            return
+        for state in directory.vault.surplus():
+            active = directory.owners.get(state.scope)
+            if active is None or not active.is_alive():
+                if not state.staged:
+                    directory.vault.let_go(state.scope, state)
+                continue
+            try:
+                # It goes the next time, if nobody has come to it before.
+                active.tell(Passivate(state.scope, idle_since=state.used))
+            except (StateError, MailboxFullError):
+                continue  # RACE: it has ended, or is anything but idle.
+
     def _begin(self, scope: OwnerScope, retired: OwnerState | None) -> OwnerState:
         """Return the state of an owner that holds nothing yet."""
         if retired is not None:
             self._floor = max(self._floor, retired.last)
-        limits = self._overrides.get(scope, self._limits)
+        limits = self._directory.overrides.get(scope, self._limits)
         if scope.prefix():
             limits.check_key_bytes(_id_of(scope))
+        if self._directory.vault is not None:
+            return self._directory.vault.load(scope)
         return OwnerState(scope, limits, self._floor, self._clock.now())
 
     def _read(self, query: Query) -> Any:
         """Answer a query, after what was sent to the scope before it."""
         scope = query.scope.owner
         active = self._directory.owners.get(scope)
-        if active is not None and active.actor_inbox.is_busy():
+        state = self._directory.state(scope)
+        staged = state is not None and state.staged
+        if active is not None and (active.actor_inbox.is_busy() or staged):
             return Forward(active, query)
-        return answer(self._directory.state(scope), query, self._clock.now())
+        return answer(state, query, self._clock.now())
 
     def _forward_if_known(self, message: Message) -> Any:
         """Pass on what is of no concern to an owner that holds nothing."""
@@ -216,9 +281,9 @@ class Supervisor(TurnActor):
             # ORDER: first, since a scope in quarantine refuses.
             reply = Forward(self._activate(scope), SetLimits(scope, limits))
         if message.limits is None:
-            self._overrides.pop(scope, None)
+            self._directory.overrides.pop(scope, None)
         else:
-            self._overrides[scope] = message.limits
+            self._directory.overrides[scope] = message.limits
         return reply
 
     def _release(self, scope: OwnerScope) -> bool:
@@ -231,6 +296,7 @@ class Supervisor(TurnActor):
         self._forget(scope, signal.ref)
         if signal.error is None:
             directory.passivations += 1
+            self._evict()
             return
         directory.restarts += 1
         now = self._clock.now()
@@ -251,7 +317,10 @@ class Supervisor(TurnActor):
         state = directory.states.get(scope)
         if state is not None and state.revision == RETIRED:
             self._floor = max(self._floor, state.last)
-            del directory.states[scope]
+            if directory.vault is None:
+                del directory.states[scope]
+            else:
+                directory.vault.let_go(scope, state)
 
     def _keep_ticking(self) -> None:
         """See to it that idle owners are looked for while there are owners."""

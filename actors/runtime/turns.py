@@ -42,7 +42,9 @@ from stateward.actors.core.ports import Dispatcher
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import FORKED, busy, check_may_wait
 from stateward.actors.runtime.inbox import (
+    Deferred,
     Envelope,
+    Forward,
     StopFlag,
     StoppedError,
     TurnInbox,
@@ -53,17 +55,6 @@ from stateward.actors.runtime.workers import shared_pool
 A = TypeVar("A", bound="TurnActor")
 
 logger: Final = logging.getLogger("stateward.turns")
-
-
-class Forward:
-    """A handler's answer: let another actor answer instead."""
-
-    __slots__ = ("message", "ref")
-
-    def __init__(self, ref: "TurnRef[Any]", message: object) -> None:
-        """Name the actor, and what to ask it."""
-        self.ref = ref
-        self.message = message
 
 
 class TurnRef(pykka.ActorRef[A]):
@@ -99,6 +90,8 @@ class TurnRef(pykka.ActorRef[A]):
             return self._wait(message, timeout)
         if type(reply) is Forward:
             return self._follow(reply, message, timeout)
+        if type(reply) is Deferred:
+            return reply.wait()
         return reply
 
     def attempt(self, message: object) -> Any:
@@ -324,6 +317,10 @@ class TurnActor(pykka.Actor):
             if type(reply) is Forward:
                 envelope.message = reply.message
                 envelope.forward(reply.ref.actor_inbox)
+                return
+            if type(reply) is Deferred:
+                if envelope.reply_to is not None:
+                    reply.pass_on(envelope.reply_to)
                 return
         except BaseException as error:  # goes to whoever asked
             if envelope.reply_to is not None:

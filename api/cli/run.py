@@ -16,9 +16,10 @@ from stateward.cli.load import find_flow
 from stateward.cli.progress import Progress
 from stateward.cli.stores import store_option, stores_of
 from stateward.manager import StateManager
+from stateward.resumption import UNSET
 from stateward.workflows import RunResult, Status
 from stateward.workflows.flows import Node
-from stateward.workflows.runs import UNSET, Run
+from stateward.workflows.runs import Run
 
 EXIT_CODES: Final = {
     Status.COMPLETED: 0,

@@ -149,7 +149,7 @@ def set_(
         read: JsonValue = read_value(value)
     except ValueError as error:
         raise UsageError(f"VALUE: {error}") from None
-    with stores_of(context).open_kept(store) as manager:
+    with stores_of(context).open_kept(store, to_read=False) as manager:
         manager.state(scope).set(key, read, ttl=ttl)
 
 

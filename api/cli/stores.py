@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from stateward.actors.core.errors import InvalidStoreError
+from stateward.actors.core.errors import InvalidStoreError, StoreError
+from stateward.actors.store.urls import SCHEMES, parse_url
 from stateward.manager import StateManager
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,14 +31,29 @@ class Stores:
         """Return whether what one command writes is there for the next."""
         return url != MEMORY
 
-    def open_kept(self, url: str) -> AbstractContextManager[StateManager]:
-        """As `open`, for commands that make no sense on a store that keeps nothing."""
+    def exists(self, url: str) -> bool:
+        """Return whether there is a store at `url`, as far as that can be told."""
+        scheme, _, _ = url.partition("://")
+        return scheme not in SCHEMES or Path(parse_url(url).path).exists()
+
+    def open_kept(
+        self, url: str, *, to_read: bool = True
+    ) -> AbstractContextManager[StateManager]:
+        """As `open`, for commands that make no sense on a store that keeps nothing.
+
+        Raises:
+            InvalidStoreError: It keeps nothing. Effect: none.
+            StoreError: It is not there, and was to be read. Effect: none.
+        """
         if not self.keeps(url):
             raise InvalidStoreError(
                 f"{url} keeps nothing between commands, so there is no state to look "
                 "at; name a store that does, with --store or STATEWARD_STORE",
                 url=url,
             )
+        # A mistyped URL must not leave an empty store behind.
+        if to_read and not self.exists(url):
+            raise StoreError(f"there is no store at {url}", url=url)
         return self.open(url)
 
 

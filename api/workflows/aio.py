@@ -1,14 +1,16 @@
 """Runs for asyncio: begun in a loop, awaited there, their `async` steps run in it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from stateward.actors.core.values import JsonValue
+from stateward.resumption import UNSET
 from stateward.workflows.flows import Nodes
 from stateward.workflows.plan import StepEvent
 from stateward.workflows.results import RunResult
-from stateward.workflows.runs import UNSET, Run, Runs
+from stateward.workflows.runs import Run, Runs
 from stateward.workflows.strategies import Access
+from stateward.workflows.unfinished import begin_all
 
 
 class AsyncRuns:
@@ -60,13 +62,7 @@ class AsyncRuns:
             restart=restart,
             on_event=on_event,
         )
-        try:
-            return await run.future
-        except asyncio.CancelledError:
-            await asyncio.to_thread(
-                run.cancel, "the task that awaited it was cancelled"
-            )
-            raise
+        return await _result_of(run)
 
     async def start(
         self,
@@ -90,8 +86,75 @@ class AsyncRuns:
             loop=asyncio.get_running_loop(),
         )
 
+    async def resume(
+        self,
+        flow: Nodes,
+        workflow_id: str,
+        *,
+        access: Access | None = None,
+        on_event: Callable[[StepEvent], None] | None = None,
+    ) -> RunResult:
+        """Go on with a run that is recorded, and return how that ended.
+
+        Cancelling the task that awaits this cancels the run.
+
+        Raises:
+            MissingKeyError: Nothing is recorded of a run of this id. Effect: none.
+        """
+        run = await asyncio.to_thread(
+            self._runs.start,
+            flow,
+            workflow_id,
+            access=access,
+            on_event=on_event,
+            loop=asyncio.get_running_loop(),
+            must_exist=True,
+        )
+        return await _result_of(run)
+
+    async def resume_all(
+        self,
+        flows: "Iterable[Nodes] | Nodes",
+        *,
+        access: Access | None = None,
+        on_event: Callable[[StepEvent], None] | None = None,
+    ) -> dict[str, RunResult]:
+        """Go on with every run that is not completed; return how each ended, by id.
+
+        Cancelling the task that awaits this cancels the runs.
+
+        Raises:
+            StateError: Progress of a run could not be recorded; all others have ended.
+        """
+        begun = await asyncio.to_thread(
+            begin_all,
+            self._runs,
+            flows,
+            access=access,
+            on_event=on_event,
+            loop=asyncio.get_running_loop(),
+        )
+        ended = await asyncio.gather(
+            *(_result_of(run) for run in begun.values()), return_exceptions=True
+        )
+        results: dict[str, RunResult] = {}
+        for workflow_id, result in zip(begun, ended, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            results[workflow_id] = result
+        return results
+
     async def cancel(
         self, workflow_id: str, reason: str = "the run was cancelled"
     ) -> bool:
         """Cancel the run of a workflow; return whether there was one under way."""
         return await asyncio.to_thread(self._runs.cancel, workflow_id, reason)
+
+
+async def _result_of(run: Run) -> RunResult:
+    """Await a run; cancelling the task that does cancels it."""
+    try:
+        return await run.future
+    except asyncio.CancelledError:
+        await asyncio.to_thread(run.cancel, "the task that awaited it was cancelled")
+        raise

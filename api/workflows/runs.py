@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from weakref import finalize
 
@@ -13,16 +13,17 @@ from stateward.actors.core.errors import (
     AlreadyRunningError,
     ConflictError,
     FlowChangedError,
+    MissingKeyError,
     UsageError,
 )
 from stateward.actors.core.messages import CommitTransaction
 from stateward.actors.core.scopes import RUN_STEP, WorkflowScope, shown
-from stateward.actors.core.state import RETIRED
 from stateward.actors.core.values import JsonValue, Packing, loads, pack
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.inbox import TurnTimeoutError
 from stateward.actors.runtime.turns import TurnRef
+from stateward.resumption import UNSET
 from stateward.workflows.course import Course
 from stateward.workflows.flows import Node, Nodes, as_flow
 from stateward.workflows.plan import Plan, StepEvent
@@ -40,9 +41,6 @@ from stateward.workflows.runner import Begin, Cancel, Runner
 from stateward.workflows.shape import change_of, shape_of, widest
 from stateward.workflows.strategies import Access
 from stateward.workflows.threads import Threads
-
-UNSET: Final[Any] = object()
-"""Stands for an input that was not given."""
 
 DONE: Final = frozenset({Status.COMPLETED, Status.COMPLETED_WITH_FAILURES})
 
@@ -91,6 +89,15 @@ class Run:
             ) from None
         return result
 
+    def wait(self) -> RunResult:
+        """As `result`, for as long as it takes; an interrupt cancels the run."""
+        try:
+            return self.result()
+        except (KeyboardInterrupt, SystemExit):
+            self.cancel("whoever waited for the run was interrupted")
+            self.result()
+            raise
+
     def __await__(self) -> Any:
         """Wait without blocking the running loop."""
         return self.future.__await__()
@@ -123,20 +130,18 @@ class Runs:
         self,
         flow: Nodes,
         workflow_id: str,
-        *,
         input_: Any = UNSET,
         access: Access | None = None,
         restart: bool = False,
         on_event: Callable[[StepEvent], None] | None = None,
+        *,
         loop: asyncio.AbstractEventLoop | None = None,
+        must_exist: bool = False,
     ) -> Run:
-        """Begin a run, or continue it; see `StateManager.run`."""
+        """Begin a run, or continue it; see `StateManager.run` and `resume`."""
         node = as_flow(flow)
         scope = WorkflowScope(workflow_id)
-        if access is not None and not isinstance(access, Access):
-            raise UsageError(f"access is {shown(access)}, not Access(...)")
-        if on_event is not None and not callable(on_event):
-            raise UsageError(f"on_event is {shown(on_event)}, which cannot be called")
+        check_options(access, on_event)
         given = None if input_ is UNSET else pack(input_)
         run = Run(workflow_id)
         if self._live.setdefault(workflow_id, run) is not run:
@@ -145,6 +150,8 @@ class Runs:
             )
         try:
             records = {} if restart else read_records(self._engine, workflow_id)
+            if must_exist:
+                _check_recorded(workflow_id, records)
             header = self._header(node, records, given)
             if header is None:
                 del self._live[workflow_id]
@@ -265,6 +272,15 @@ class Runs:
         except Exception:  # noqa: BLE001  # RACE: another worker was first.
             return
 
+    def unfinished(self) -> list[tuple[str, str]]:
+        """Return the id and the flow's name of every run that is not completed."""
+        found: list[tuple[str, str]] = []
+        for workflow_id in self.ids():
+            header = read_records(self._engine, workflow_id).get(RUN_KEY)
+            if header is not None and header["status"] not in DONE:
+                found.append((workflow_id, header["flow"]))
+        return found
+
     def cancel(self, workflow_id: str, reason: str) -> bool:
         """Cancel the run of a workflow; return whether there was one."""
         run = self._live.get(workflow_id)
@@ -279,10 +295,10 @@ class Runs:
         """Return the ids of the workflows that have been run."""
         return [
             scope.workflow_id
-            for scope, state in list(self._engine.states().items())
+            for scope, (_, _, holds) in self._engine.usages().items()
             if isinstance(scope, WorkflowScope)
-            and state.revision != RETIRED  # It was dropped.
-            and RUN_KEY in state.table(RUN_STEP)
+            and holds
+            and RUN_KEY in read_records(self._engine, scope.workflow_id)
         ]
 
     def close(self, timeout: float) -> None:
@@ -296,6 +312,23 @@ class Runs:
             except Exception:  # noqa: BLE001, S112  # whoever waits for it is told
                 continue
         self._threads.close()
+
+
+def check_options(access: object, on_event: object) -> None:
+    """Raise `UsageError` unless they can be options of a run."""
+    if access is not None and not isinstance(access, Access):
+        raise UsageError(f"access is {shown(access)}, not Access(...)")
+    if on_event is not None and not callable(on_event):
+        raise UsageError(f"on_event is {shown(on_event)}, which cannot be called")
+
+
+def _check_recorded(workflow_id: str, records: Mapping[str, Record]) -> None:
+    """Raise `MissingKeyError` unless `records` are those of a run."""
+    if RUN_KEY not in records:
+        raise MissingKeyError(
+            f"nothing is recorded of a run of {workflow_id!r}; `run` begins one",
+            workflow_id=workflow_id,
+        )
 
 
 def _value(packing: Packing) -> JsonValue:

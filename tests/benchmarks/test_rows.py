@@ -6,9 +6,9 @@ from typing import Final
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import memory, report
+from benchmarks import durable, memory, report
 from benchmarks.measure import SMOKE, Samples, Spread
-from benchmarks.rows import ROWS, Hold
+from benchmarks.rows import ROWS, Hold, Unit
 
 DESIGN: Final = [
     ("read of a scalar", "`dict` behind `RLock`", ["≤ 0.5"]),
@@ -41,8 +41,25 @@ DESIGN: Final = [
         "the same data in plain nested dicts",
         ["≤ 3"],
     ),
+    (
+        "`synced` writes per second of 64 threads, `sqlite`",
+        "a commit of the same engine for each",
+        ["≥ 5"],
+    ),
+    (
+        "`synced` writes per second of 64 threads, `rocksdb`",
+        "a commit of the same engine for each",
+        ["≥ 8"],
+    ),
+    (
+        "open and load 200,000 keys in 2,000 workflows, `sqlite`",
+        "a scan of the same engine",
+        ["≤ 3"],
+    ),
+    ("`buffered` write of a scalar, `sqlite`", "the same in memory", ["≤ 3"]),
+    ("read of a scalar from a store", "the same in memory", ["≤ 1.1"]),
 ]
-"""What the design holds the engine to, as far as it is in memory."""
+"""What the design holds the engine to; not all of it is held yet."""
 
 FAILING: Final = dataclasses.replace(
     ROWS[0],
@@ -158,6 +175,31 @@ def test_share_is_the_part_of_the_bound_that_is_used(
     """A share of one is the bound itself, whichever side of it is allowed."""
     assert hold.share(value) == share
     assert hold.share(hold.limit) == 1
+
+
+@pytest.mark.slow
+def test_rate_counts_the_writes_of_every_thread() -> None:
+    """Every thread writes under its own number, and what is counted is no more."""
+    written: list[int] = []
+    per_second = durable.rate(written.append, 3, 0.01)
+    assert set(written) == {0, 1, 2}
+    assert 0 < per_second <= len(written) / 0.01
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (1.5e-7, "seconds", "150 ns"),
+        (2.5e-5, "seconds", "25 µs"),
+        (1.25, "seconds", "1.25 s"),
+        (4_450_000.0, "per second", "4.45 M/s"),
+        (12_300.0, "per second", "12.3 k/s"),
+        (780.0, "bytes", "780 B"),
+    ],
+)
+def test_human_chooses_a_unit_that_suits(value: float, unit: Unit, shown: str) -> None:
+    """What one side measured is shown with a unit in which it can be read."""
+    assert report.human(value, unit) == shown
 
 
 def test_smoke_size_is_small() -> None:

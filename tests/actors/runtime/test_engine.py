@@ -144,7 +144,7 @@ def test_engine_that_is_closed_refuses_every_call() -> None:
         lambda: engine.ask(GetState(SCOPE, "k")),
         lambda: engine.owner(SCOPE),
         lambda: engine.state(SCOPE),
-        engine.states,
+        engine.usages,
         lambda: asyncio.run(ask()),
     )
     for call in calls:

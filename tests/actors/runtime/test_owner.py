@@ -206,7 +206,9 @@ def test_owner_with_nothing_left_is_forgotten_with_its_state(
     state.step("s").clear()
     last = state.revision
     assert state.manager.passivate(SCOPE)
-    eventually(lambda: SCOPE not in state.manager.engine.states(), "it is forgotten")
+    eventually(
+        lambda: SCOPE not in state.manager.engine.directory.states, "it is forgotten"
+    )
     assert state.revision == 0
     assert state.set("a", 1) > last
 

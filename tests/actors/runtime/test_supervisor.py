@@ -64,7 +64,7 @@ def test_owners_are_made_by_writes_and_not_by_reads(manager: StateManager) -> No
     assert manager.supervisor.ask(DropState(SCOPE)) is False
     assert manager.supervisor.ask(ExpireState(SCOPE)) is False
     assert not manager.passivate(SCOPE)
-    assert manager.engine.states() == {}
+    assert manager.engine.directory.states == {}
     assert manager.stats().activations == 0
     state["k"] = 1
     assert manager.stats().activations == 1
@@ -85,7 +85,7 @@ def test_requests_are_routed_to_the_owner_of_their_scope(
     assert supervisor.ask(GetState(scope, "no", default=5)) == 5
     assert supervisor.ask(GetManyState(scope, ["l", "no"])) == {"l": 2}
     assert supervisor.ask(GetSnapshot(scope)) == {"k": [1], "l": 2}
-    assert list(manager.engine.states()) == [scope.owner]
+    assert list(manager.engine.directory.states) == [scope.owner]
 
 
 def test_query_waits_for_what_its_sender_sent_before(manager: StateManager) -> None:
@@ -265,7 +265,7 @@ def test_id_over_the_limit_is_refused_before_anything_is_made(
         with pytest.raises(KeyTooLongError) as caught:
             state["k"] = 1
         assert (caught.value.allowance, caught.value.actual) == (512, 513)
-    assert manager.engine.states() == {}
+    assert manager.engine.directory.states == {}
     manager.workflow_state("x" * 512)["k"] = 1
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from stateward import ForkedError, ReentrantCallError
 from stateward.actors.runtime.guard import FORKED, busy
-from stateward.actors.runtime.inbox import StoppedError, TurnTimeoutError
-from stateward.actors.runtime.turns import BUSY, Forward, TurnActor, TurnRef
+from stateward.actors.runtime.inbox import Forward, StoppedError, TurnTimeoutError
+from stateward.actors.runtime.turns import BUSY, TurnActor, TurnRef
 from tests.threads import (
     ByHand,
     Gate,

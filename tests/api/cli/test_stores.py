@@ -1,6 +1,11 @@
 """Where the commands find state: the option, the variable, and stores of a host."""
 
+import json
+import os
+import subprocess
+import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import click
 import pytest
@@ -83,3 +88,117 @@ def test_stores_are_those_of_the_context_if_it_has_any(manager: StateManager) ->
     given = Shared(manager)
     assert stores_of(click.Context(command, obj=given)) is given
     assert type(stores_of(click.Context(command))) is Stores
+
+
+FLOWS = """
+from stateward.workflows import Sequential, step
+
+
+@step(name="count", atomic=True)
+def count(ctx):
+    return ctx.state.increment("n", ctx.input)
+
+
+@step(name="check")
+def check(ctx):
+    if "open" not in ctx.state:
+        raise OSError("not open")
+    return ctx.outputs["count"]
+
+
+flow = Sequential("f", count, check)
+"""
+
+
+def command(*args: str) -> "subprocess.CompletedProcess[str]":
+    """Return what the real command does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "stateward.cli", *args],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_commands_share_a_store_from_process_to_process(
+    tmp_path: Path, scheme: str
+) -> None:
+    """A run that failed is listed, its state is mended by hand, and it continues."""
+    flows = tmp_path / "flows.py"
+    flows.write_text(FLOWS, encoding="utf-8")
+    store = ("--store", f"{scheme}:///{tmp_path}/state")
+    run = ("run", f"{flows}:flow", "--id", "w", *store, "--json")
+    done = command(*run, "--input", "5")
+    assert done.returncode == 4, done.stderr
+    done = command("runs", *store, "--json")
+    (listed,) = json.loads(done.stdout)
+    assert (listed["workflow_id"], listed["status"]) == ("w", "failed")
+    assert listed["steps"] == {"completed": 1, "failed": 1}
+    done = command("state", "set", "workflow:w", "open", "true", *store)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = command(*run)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output"] == 5
+    done = command("state", "show", "workflow:w", *store, "--json")
+    assert json.loads(done.stdout) == {"n": 5, "open": True}
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_state_commands_work_on_stores(tmp_path: Path, scheme: str) -> None:
+    """Each command opens the store, and finds what the one before it wrote."""
+    store = ("--store", f"{scheme}:///{tmp_path}/state")
+    assert invoke(None, "state", "set", "global", "a", "[1]", *store).exit_code == 0
+    assert invoke(None, "state", "set", "step:w/s", "b", "-2", *store).exit_code == 0
+    assert invoke(None, "state", "get", "global", "a", *store).stdout == "[1]\n"
+    assert invoke(None, "state", "keys", "step:w/s", *store).stdout == "b\n"
+    done = invoke(None, "state", "delete", "global", "a", "c", *store)
+    assert (done.exit_code, done.stdout) == (1, "deleted 1 of 2\n")
+    assert invoke(None, "state", "get", "global", "a", *store).exit_code == 1
+    done = invoke(None, "state", "show", "step:w/s", "--json", *store)
+    assert done.stdout == '{"b": -2}\n'
+    done = invoke(None, "runs", "--json", *store)
+    assert (done.exit_code, done.stdout) == (0, "[]\n")
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+@pytest.mark.parametrize(
+    "command",
+    [("runs",), ("state", "keys", "global"), ("state", "set", "global", "k", "1")],
+)
+def test_store_that_is_locked_is_told_in_one_line(
+    tmp_path: Path, scheme: str, command: tuple[str, ...]
+) -> None:
+    """The line names the process that has it open; the exit code is 1."""
+    url = f"{scheme}:///{tmp_path}/state"
+    with StateManager(url) as manager:
+        done = invoke(None, *command, "--store", url)
+        assert dict(manager.global_state()) == {}
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"Error: process {os.getpid()} (this one) has ")
+    assert done.stderr.count("\n") == 1
+    assert not done.stdout
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runs",),
+        ("state", "show", "global"),
+        ("state", "keys", "global"),
+        ("state", "get", "global", "k"),
+        ("state", "delete", "global", "k"),
+    ],
+)
+def test_store_that_is_not_there_is_not_made_to_be_read(
+    tmp_path: Path, scheme: str, command: tuple[str, ...]
+) -> None:
+    """A mistyped URL is told, and leaves nothing behind."""
+    url = f"{scheme}:///{tmp_path}/state"
+    done = invoke(None, *command, "--store", url)
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: there is no store at {url}\n"
+    assert list(tmp_path.iterdir()) == []

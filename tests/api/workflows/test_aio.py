@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from stateward import AlreadyRunningError, FlowChangedError, StateManager
+from stateward import (
+    AlreadyRunningError,
+    FlowChangedError,
+    MissingKeyError,
+    StateManager,
+)
 from stateward.workflows import (
     Access,
     Parallel,
@@ -223,5 +228,65 @@ def test_step_may_return_anything_that_can_be_awaited(
         given = AWAITABLES[kind]()
         flow = Sequential("f", step(name="s")(lambda _: given))
         assert (await manager.aio.run(flow, "w")).output == 5
+
+    asyncio.run(main())
+
+
+def test_resume_goes_on_in_the_loop_of_the_caller(manager: StateManager) -> None:
+    """One by its id, then all; what is not recorded is not begun."""
+    broken, threads = [True], set()
+
+    async def s(ctx: StepContext) -> object:
+        if broken:
+            raise OSError("not now")
+        threads.add(threading.get_ident())
+        return ctx.input
+
+    flow = Sequential("f", step(name="s")(s))
+
+    async def main() -> None:
+        for workflow_id in "abc":
+            await manager.aio.run(flow, workflow_id, input=workflow_id)
+        broken.clear()
+        assert (await manager.aio.resume(flow, "a")).output == "a"
+        results = await manager.aio.resume_all([flow])
+        assert {key: it.output for key, it in results.items()} == {"b": "b", "c": "c"}
+        assert await manager.aio.resume_all(flow) == {}
+        with pytest.raises(MissingKeyError):
+            await manager.aio.resume(flow, "d")
+
+    asyncio.run(main())
+    assert threads == {threading.get_ident()}
+
+
+def test_cancelling_the_task_that_resumes_all_cancels_the_runs(
+    manager: StateManager,
+) -> None:
+    """None is left to go on, and the record of each says so."""
+    broken = [True]
+    entered = asyncio.Barrier(3)
+
+    async def s(_: StepContext) -> None:
+        if broken:
+            raise OSError("not now")
+        await entered.wait()
+        await asyncio.Event().wait()
+
+    flow = Sequential("f", step(name="s")(s))
+
+    def are_cancelled() -> bool:
+        states = [manager.run_state(it) for it in "ab"]
+        return all(it is not None and it.status is Status.CANCELLED for it in states)
+
+    async def main() -> None:
+        for workflow_id in "ab":
+            await manager.aio.run(flow, workflow_id)
+        broken.clear()
+        task = asyncio.create_task(manager.aio.resume_all(flow))
+        await entered.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.to_thread(eventually, are_cancelled, "the runs are cancelled")
 
     asyncio.run(main())

@@ -1,0 +1,166 @@
+"""The rows of stores on disk.
+
+The folders lie under `build/`: that of the system for temporary files is often kept in
+memory, where a sync costs nothing.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.measure import Samples, Size, race
+from benchmarks.speed import KEYS, READ, SCALAR, WRITE, calls
+from stateward import StateManager
+from stateward.actors.core.ports import Journal
+from stateward.actors.store.urls import open_journal, parse_url
+
+BUILD: Final = Path(__file__).resolve().parents[1] / "build"
+RECORD_BYTES: Final = 48
+"""As many as the record of a number has."""
+KEYS_PER_WORKFLOW: Final = 100
+FIRST: Final = b""
+LAST: Final = b"\xff" * 8
+
+
+def synced_sqlite(size: Size) -> Samples:
+    """Write from many threads to a SQLite store that syncs."""
+    return synced("sqlite", size)
+
+
+def synced_rocksdb(size: Size) -> Samples:
+    """Write from many threads to a RocksDB store that syncs."""
+    return synced("rocksdb", size)
+
+
+def synced(scheme: str, size: Size) -> Samples:
+    """Write from many threads, against a commit and a sync for each write.
+
+    The peer writes to the same engine one row a commit, where a store writes three: the
+    entry, the head of its owner and the store's own progress.
+    """
+    lock, numbers = threading.Lock(), count()
+    with (
+        folder() as path,
+        StateManager(f"{scheme}:///{path}/ours") as manager,
+        closing(journal_of(f"{scheme}:///{path}/peer")) as journal,
+    ):
+        states = [
+            manager.workflow_state(f"order-{number}") for number in range(size.writers)
+        ]
+
+        def write(number: int) -> None:
+            states[number].set("progress", SCALAR)
+
+        def commit(number: int) -> None:
+            with lock:
+                # SQLite writes and syncs nothing where a row is as it was.
+                record = next(numbers).to_bytes(RECORD_BYTES, "big")
+                journal.commit({b"order-%d\0progress" % number: record}, sync=True)
+
+        return race(
+            lambda: rate(write, size.writers, size.thread_seconds),
+            lambda: rate(commit, size.writers, size.thread_seconds),
+            size.thread_rounds,
+        )
+
+
+def rate(write: Callable[[int], None], writers: int, seconds: float) -> float:
+    """Return how often per second `writers` threads, each with its number, write."""
+    stop = threading.Event()
+    start = threading.Barrier(writers + 1)
+    counts: list[int] = []
+
+    def work(number: int) -> None:
+        done = 0
+        start.wait()
+        while not done or not stop.is_set():
+            write(number)
+            done += 1
+        counts.append(done)
+
+    threads = [threading.Thread(target=work, args=(each,)) for each in range(writers)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    started = time.perf_counter()
+    time.sleep(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def recovery(size: Size) -> Samples:
+    """Open a store and load all that is in it, against reading its rows."""
+    workflows = max(1, size.stored_keys // KEYS_PER_WORKFLOW)
+    values = {f"key-{number}": SCALAR for number in range(KEYS_PER_WORKFLOW)}
+    with folder() as path:
+        url = f"sqlite:///{path}/store"
+        with StateManager(url, durability="buffered", idle_timeout=None) as manager:
+            for number in range(workflows):
+                manager.workflow_state(f"order-{number}").update(values)
+
+        def recover() -> float:
+            started = time.perf_counter()
+            with StateManager(url, idle_timeout=None, cache_bytes=None) as manager:
+                for name in manager.workflow_ids():
+                    manager.workflow_state(name).get("key-0")
+                return time.perf_counter() - started
+
+        def scan() -> float:
+            started = time.perf_counter()
+            with closing(journal_of(url)) as journal:
+                found = sum(1 for _ in journal.scan(FIRST, LAST))
+                seconds = time.perf_counter() - started
+            if found < workflows * KEYS_PER_WORKFLOW:
+                raise RuntimeError(f"only {found} rows")
+            return seconds
+
+        return race(recover, scan, size.memory_rounds)
+
+
+def buffered_write(size: Size) -> Samples:
+    """Give a key another number where a commit is not synced, against memory."""
+    return beside_memory(WRITE, max(1, size.calls // 20), size.thread_rounds)
+
+
+def warm_read(size: Size) -> Samples:
+    """Read a number that a store has in memory, against memory alone."""
+    return beside_memory(READ, size.calls, size.rounds)
+
+
+def beside_memory(call: str, loops: int, rounds: int) -> Samples:
+    """Return how long `call` takes with a store and without."""
+    with (
+        folder() as path,
+        StateManager(f"sqlite:///{path}/store", durability="buffered") as stored,
+        StateManager() as memory,
+    ):
+        ours: Any = stored.workflow_state("benchmark")
+        peer: Any = memory.workflow_state("benchmark")
+        for key in KEYS:
+            ours.set(key, SCALAR)
+            peer.set(key, SCALAR)
+        return race(
+            calls(call, loops, state=ours, value=SCALAR),
+            calls(call, loops, state=peer, value=SCALAR),
+            rounds,
+        )
+
+
+def journal_of(url: str) -> Journal:
+    """Open the engine alone, without what stateward adds."""
+    return open_journal(parse_url(url))
+
+
+@contextmanager
+def folder() -> Iterator[str]:
+    """Lend a new folder on the disk that the sources are on."""
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=BUILD) as path:
+        yield path
