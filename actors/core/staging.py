@@ -38,7 +38,15 @@ class Reply(Protocol):
 class Staged:
     """One command between its two turns, or an answer that waits for those before."""
 
-    __slots__ = ("answer", "event", "reply", "sync", "taken", "undone")
+    __slots__ = (
+        "answer",
+        "committed",
+        "event",
+        "reply",
+        "sync",
+        "taken",
+        "undone",
+    )
 
     def __init__(
         self,
@@ -65,6 +73,8 @@ class Staged:
         self.undone = undone
         self.taken = False
         """Whether the committer has it."""
+        self.committed = False
+        """Whether it is written: it can only be published any more."""
 
     def publish(self, state: OwnerState) -> None:
         """Let the command happen, and answer."""
@@ -112,12 +122,18 @@ def publish(state: OwnerState, entries: int) -> None:
         staged.popleft()
 
 
+def publish_committed(state: OwnerState) -> None:
+    """Publish all that is committed, whichever signal of it has come."""
+    state.recover()
+    publish(state, sum(entry.committed for entry in state.staged or ()))
+
+
 def take_back(state: OwnerState, error: CommitFailedError) -> None:
     """Take back all that is staged, newest first, and tell each sender why.
 
     What the committer had not taken yet has certainly no effect.
     """
-    state.recover()
+    publish_committed(state)
     staged = state.staged
     if staged is None:
         return

@@ -20,38 +20,37 @@ from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import Message
 from stateward.actors.core.ports import Store
 from stateward.actors.core.scopes import OwnerScope
-from stateward.actors.core.staging import Staged, publish, take_back
+from stateward.actors.core.staging import Staged, publish_committed, take_back
 from stateward.actors.core.state import OwnerState
 
 logger: Final = logging.getLogger("stateward.committer")
 
 
 class Committed(Message):
-    """Signal, from the committer: the oldest of what was staged is committed, or not.
+    """Signal, from the committer: some of what was staged is committed, or is not."""
 
-    The entries are counted from the oldest; with an error all are taken back.
-    """
-
-    __slots__ = ("committer", "entries", "error", "state")
+    __slots__ = ("committer", "error", "state")
 
     def __init__(
         self,
         state: OwnerState,
-        entries: int,
         error: CommitFailedError | None,
         committer: "Committer",
     ) -> None:
-        """Say how many entries of `state` are committed, or why they are not."""
+        """Say of whose state, and why it is not."""
         super().__init__(state.scope)
         self.state = state
-        self.entries = entries
         self.error = error
         self.committer = committer
 
     def carry_out(self) -> None:
-        """Publish or take back; in a turn of the owner, or while it has no actor."""
+        """Publish or take back; in a turn of the owner, or while it has no actor.
+
+        RACE: the signals of an owner that ends may overtake each other on the way to
+        the supervisor; so what is published is what is marked, not what is counted.
+        """
         if self.error is None:
-            publish(self.state, self.entries)
+            publish_committed(self.state)
         else:
             take_back(self.state, self.error)
             self.committer.mended(self.state)
@@ -151,6 +150,23 @@ class Committer:
 
     def _commit(self, states: list[OwnerState]) -> None:
         """Write what the owners have staged, and have each publish its part."""
+        work = self._take(states)
+        if not work:
+            return
+        error = self._write(work)
+        if error is not None:
+            logger.error("A commit failed", exc_info=error)
+            self._broken.update(state.scope for state, _ in work)
+        for _, entries in work:
+            for entry in entries:
+                entry.committed = error is None
+        if armed and error is None:
+            hit("store.committed")
+        for state, _ in work:
+            self.deliver(Committed(state, error, self))
+
+    def _take(self, states: list[OwnerState]) -> list[tuple[OwnerState, list[Staged]]]:
+        """Return what each owner has staged and has not been taken yet."""
         work: list[tuple[OwnerState, list[Staged]]] = []
         for state in states:
             if state.scope in self._broken or state.staged is None:
@@ -160,16 +176,7 @@ class Committer:
                 entry.taken = True
             if entries:
                 work.append((state, entries))
-        if not work:
-            return
-        error = self._write(work)
-        if error is not None:
-            logger.error("A commit failed", exc_info=error)
-            self._broken.update(state.scope for state, _ in work)
-        elif armed:
-            hit("store.committed")
-        for state, entries in work:
-            self.deliver(Committed(state, len(entries), error, self))
+        return work
 
     def _write(
         self, work: list[tuple[OwnerState, list[Staged]]]

@@ -257,9 +257,14 @@ class Supervisor(TurnActor):
         scope = query.scope.owner
         active = self._directory.owners.get(scope)
         state = self._directory.state(scope)
-        staged = state is not None and state.staged
-        if active is not None and (active.actor_inbox.is_busy() or staged):
+        if active is not None and active.actor_inbox.is_busy():
             return Forward(active, query)
+        if (
+            state is not None
+            and state.staged
+            and scope not in self._directory.quarantined
+        ):
+            return Forward(self._activate(scope), query)
         return answer(state, query, self._clock.now())
 
     def _forward_if_known(self, message: Message) -> Any:

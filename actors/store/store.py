@@ -279,7 +279,7 @@ class DurableStore:
         A damaged name leads a search astray, so that it misses what is there. Where
         all heads are there and in order, there is none.
 
-        Cost: O(owners) once, then nothing; some 0.5 us an owner.
+        Cost: O(owners) once, then nothing; some 1.2 us an owner.
         """
         if self._in_order:
             return

@@ -237,6 +237,11 @@ def test_store_with_unreadable_rows_says_so(sqlite_place: Place, byte: int) -> N
             damaged[start - back] = byte
             sqlite_place.path.write_bytes(damaged)
             assert check(sqlite_place, before, ["a", "b"], f"{name!r} {back}") > 0
+        for kind, size in ((0, 0), (1, 1), (6, 8), (13 + 2 * len(record), len(record))):
+            damaged = bytearray(whole)  # another type, and a length that goes with it
+            damaged[start - 4], damaged[start - 1] = 3 + len(name) + size, kind
+            sqlite_place.path.write_bytes(damaged)
+            assert check(sqlite_place, before, ["a", "b"], f"{name!r} is {kind}") > 0
 
 
 def test_store_of_a_damaged_schema_is_refused(sqlite_place: Place) -> None:

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from stateward import CommitFailedError, ConflictError, InvariantError, StepScope
+from stateward import (
+    CommitFailedError,
+    ConflictError,
+    InvariantError,
+    OwnerFailedError,
+    StepScope,
+)
 from stateward.actors.core import faults
 from stateward.actors.core.decider import decide, drop
 from stateward.actors.core.messages import (
@@ -17,7 +23,13 @@ from stateward.actors.core.messages import (
     SetState,
     UpdateState,
 )
-from stateward.actors.core.staging import Staged, publish, stage, take_back
+from stateward.actors.core.staging import (
+    Staged,
+    publish,
+    publish_committed,
+    stage,
+    take_back,
+)
 from stateward.actors.core.state import OwnerState
 from tests.actors.core.ledger import SCOPE, audit, contents, everything, new_state
 
@@ -342,3 +354,32 @@ def test_any_commands_publish_as_without_a_store(seed: int) -> None:
         assert now == (plain.revision, plain.keys, plain.size)
     publish(state, len(waiting))
     audit(state)
+
+
+def test_take_back_leaves_what_is_committed_already() -> None:
+    """The signal of an earlier commit may come after that of one that failed."""
+    state = durable_state()
+    first = send(state, SetState(SCOPE, "a", 1))
+    second = send(state, SetState(SCOPE, "a", 2))
+    assert state.staged is not None
+    state.staged[0].committed = True
+    take_back(state, CommitFailedError("disk", effect="unknown"))
+    publish_committed(state)
+    assert first.answers == [1]
+    assert isinstance(second.answers[0], CommitFailedError)
+    assert (contents(state), state.revision) == ({"a": 1}, 1)
+
+
+def test_answer_that_cannot_be_given_is_refused() -> None:
+    """Also one of a command that changes nothing; those after it are answered."""
+
+    class Torn(Told):
+        def set(self, value: Any) -> None:
+            raise RuntimeError(value)
+
+    state, torn = durable_state(), Torn()
+    stage(state, Staged(torn, answer=lambda: 1))
+    told = send(state, SetState(SCOPE, "a", 1))
+    publish(state, 2)
+    assert isinstance(torn.answers[0], OwnerFailedError)
+    assert told.answers == [1]

@@ -287,7 +287,6 @@ def test_no_entry_is_committed_twice() -> None:
         eventually(lambda: bool(it.kept), "a signal")
         replies.append(it.send(state, 2))
         eventually(lambda: len(it.kept) == 2, "the second")
-        assert [signal.entries for signal in it.kept] == [1, 1]
         for signal in it.kept:
             signal.carry_out()
         assert [reply.wait() for reply in replies] == [1, 2]
