@@ -19,7 +19,6 @@ from zlib import crc32
 import orjson
 
 from stateward.actors.core.cells import Cell
-from stateward.actors.core.values import Packed
 
 _SUM: Final = Struct("<I")
 _ENTRY: Final = Struct("<BQddd")
@@ -69,24 +68,21 @@ class Head:
             self.entries += 1
             self.checksum = (self.checksum + new.revision) % _WRAP
 
+    def copy(self) -> "Head":
+        """Return another one that adds up to the same; one is made in every commit."""
+        return Head(
+            self.revision,
+            self.entries,
+            self.checksum,
+            self.keys,
+            self.size,
+            self.version,
+        )
+
     def add(self, revision: int) -> None:
         """Count one record."""
         self.entries += 1
         self.checksum = (self.checksum + revision) % _WRAP
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An entry as it is stored."""
-
-    value: Packed
-    size: int
-    depth: int
-    revision: int
-    created: float
-    """Seconds since the epoch, as all times here."""
-    updated: float
-    expires: float | None
 
 
 def guard(name: bytes, content: bytes) -> bytes:
@@ -142,21 +138,23 @@ def entry_record(
     return guard(name, fixed + data)
 
 
-def parse_entry_record(name: bytes, record: bytes, cipher: Cipher | None) -> Entry:
-    """Return the entry that a record holds; raise `DamagedError` if it is damaged."""
+def parse_entry_record(
+    name: bytes, record: bytes, cipher: Cipher | None, offset: float = 0.0
+) -> Cell:
+    """Return the version that a record holds; raise `DamagedError` if it is damaged.
+
+    Where it belongs is not filled in; `offset` is as in `entry_record`.
+    """
     content = unguard(name, record)
     if len(content) <= _ENTRY.size:
         raise DamagedError("it is no entry")
-    fixed, data = content[: _ENTRY.size], content[_ENTRY.size :]
-    depth, revision, created, updated, expires = _ENTRY.unpack(fixed)
+    data = content[_ENTRY.size :]
+    depth, revision, created, updated, expires = _ENTRY.unpack_from(content)
     if cipher is not None:
-        data = cipher.open(data, name + fixed)
-    return Entry(
-        value=data if depth else orjson.loads(data),
-        size=len(data),
-        depth=depth,
-        revision=revision,
-        created=created,
-        updated=updated,
-        expires=None if isnan(expires) else expires,
-    )
+        data = cipher.open(data, name + content[: _ENTRY.size])
+    cell = Cell()
+    cell.value = data if depth else orjson.loads(data)
+    cell.size, cell.depth, cell.revision = len(data), depth, revision
+    cell.created, cell.updated = created - offset, updated - offset
+    cell.expires = None if isnan(expires) else expires - offset
+    return cell

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 from uuid import uuid4
@@ -36,7 +36,6 @@ from stateward.actors.store.names import (
 from stateward.actors.store.records import (
     Cipher,
     DamagedError,
-    Entry,
     Head,
     entry_record,
     guard,
@@ -205,6 +204,7 @@ class DurableStore:
         scope = state.scope
         prefix, stop = entry_range(scope)
         name = head_name(scope)
+        cipher, offset = self._cipher, self.offset
         try:
             record_of_head = self._get(name)
             head = Head()
@@ -213,9 +213,9 @@ class DurableStore:
             found = Head()
             for name, record in self._scan(prefix, stop):
                 step_name, key = parse_place(name, len(prefix))
-                entry = parse_entry_record(name, record, self._cipher)
-                found.add(entry.revision)
-                state.restore(step_name, key, self._cell(entry))
+                cell = parse_entry_record(name, record, cipher, offset)
+                found.add(cell.revision)
+                state.restore(step_name, key, cell)
             if record_of_head is None and not found.entries:
                 self._check_order()
         except (DamagedError, ValueError) as error:
@@ -232,16 +232,6 @@ class DurableStore:
             )
         state.begin_at(head.revision or self.floor, head.keys, head.size)
         state.seal = Seal(prefix, head_name(scope), head)
-
-    def _cell(self, entry: Entry) -> Cell:
-        cell = Cell()
-        cell.value, cell.size, cell.depth = entry.value, entry.size, entry.depth
-        cell.revision = entry.revision
-        cell.created = entry.created - self.offset
-        cell.updated = entry.updated - self.offset
-        expires = entry.expires
-        cell.expires = None if expires is None else expires - self.offset
-        return cell
 
     def usages(self) -> Iterator[tuple[OwnerScope, int, int, int]]:
         """Yield each owner that holds anything: scope, keys, bytes, and all records.
@@ -334,7 +324,7 @@ class DurableStore:
         self, rows: dict[bytes, bytes | None], seal: Seal, events: Iterable[Event]
     ) -> Head:
         """Add the newest version of each entry to `rows`; return the owner's head."""
-        head = replace(seal.head)
+        head = seal.head.copy()
         newest: dict[tuple[str | None, str], Cell] = {}
         for revision, changes, keys, size, _ in events:
             for cell in changes:
