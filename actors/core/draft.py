@@ -21,7 +21,16 @@ Decision: TypeAlias = tuple[Event | None, Any]
 class Draft:
     """An event being put together; dropped if it turns out to pass a limit."""
 
-    __slots__ = ("changes", "keys", "now", "opened", "revision", "size", "state")
+    __slots__ = (
+        "changes",
+        "keys",
+        "now",
+        "opened",
+        "revision",
+        "size",
+        "state",
+        "totals",
+    )
 
     def __init__(self, state: OwnerState, now: float) -> None:
         """Begin with what `state` has staged."""
@@ -29,7 +38,8 @@ class Draft:
         self.now = now
         self.revision = state.latest + 1
         self.changes: list[Cell] = []
-        self.keys, self.size = state.totals()
+        self.totals = self.keys, self.size = state.totals()
+        """Keys and size before this event."""
         self.opened: dict[str, Table] | None = None
 
     def table(self, step_name: str | None) -> Table:
@@ -119,7 +129,7 @@ class Draft:
         An owner that is over a limit already, because it was lowered, may shrink.
         """
         state, limits = self.state, self.state.limits
-        keys, size = state.totals()
+        keys, size = self.totals
         if limits.max_keys is not None and self.keys > max(limits.max_keys, keys):
             raise KeyCountError(
                 f"{state.scope} would hold {self.keys} keys, "

@@ -124,7 +124,6 @@ def publish(state: OwnerState, entries: int) -> None:
 
 def publish_committed(state: OwnerState) -> None:
     """Publish all that is committed, whichever signal of it has come."""
-    state.recover()
     publish(state, sum(entry.committed for entry in state.staged or ()))
 
 
@@ -163,5 +162,4 @@ def _bring_back(state: OwnerState, cell: Cell) -> None:
     old = table.get(key)
     if old is not None and old.expires is not None and old.expires != DELETED:
         # What it replaced may have expired meanwhile, or been removed for that.
-        state.next_expiry = min(state.next_expiry, old.expires)
-        state._expect(old.expires, table.step_name, key)  # noqa: SLF001  # our state
+        state.expect(old.expires, table.step_name, key)

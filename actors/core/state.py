@@ -158,8 +158,7 @@ class OwnerState:
             cell.previous = table.get(key, ABSENT)
             if cell.expires is not None and cell.expires != DELETED:
                 # ORDER: the bound falls before anybody can see the cell.
-                self.next_expiry = min(self.next_expiry, cell.expires)
-                self._expect(cell.expires, table.step_name, key)
+                self.expect(cell.expires, table.step_name, key)
             table[key] = cell
 
     def settle(self, event: "Event") -> None:
@@ -244,8 +243,7 @@ class OwnerState:
         table[key] = cell
         table.revision = max(table.revision, cell.revision)
         if cell.expires is not None:
-            self.next_expiry = min(self.next_expiry, cell.expires)
-            self._expect(cell.expires, step_name, key)
+            self.expect(cell.expires, step_name, key)
 
     def make_row(self) -> None:
         """Have commands wait for their commit from here on."""
@@ -277,8 +275,9 @@ class OwnerState:
             heappop(expiries)
         self.next_expiry = expiries[0][0] if expiries else inf
 
-    def _expect(self, expires: float, step_name: str | None, key: str) -> None:
+    def expect(self, expires: float, step_name: str | None, key: str) -> None:
         """Note that `key` expires; keep the notes in proportion to what is alive."""
+        self.next_expiry = min(self.next_expiry, expires)
         if self._expiries is None:
             self._expiries = []
         if len(self._expiries) >= self._expiries_max:

@@ -96,12 +96,9 @@ class TurnFuture(pykka.Future[T]):
         except IndexError:
             raise queue.Full from None
 
-    def answer_as(self, other: "TurnFuture[Any]") -> None:
-        """Reply as `other`, which is done, was replied to."""
-        try:
-            self.set(other.get())
-        except BaseException:  # noqa: BLE001  # passed on to whoever asked
-            self.set_exception()
+    def refuse(self, error: BaseException) -> None:
+        """Give `error` as the reply, once."""
+        self.set_exception((type(error), error, error.__traceback__))
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Have `callback` called in the thread that replies, or now if it has."""

@@ -70,13 +70,16 @@ class Deferred(TurnFuture[Any]):
                 f"not committed within {self._timeout} seconds", effect="unknown"
             ) from None
 
-    def refuse(self, error: BaseException) -> None:
-        """Answer with `error`."""
-        self.set_exception((type(error), error, error.__traceback__))
-
     def pass_on(self, other: TurnFuture[Any]) -> None:
         """Have `other` answered as this is."""
-        self.add_done_callback(lambda: other.answer_as(self))
+
+        def answer() -> None:
+            try:
+                other.set(self.get())
+            except BaseException:  # noqa: BLE001  # passed on to whoever asked
+                other.set_exception()
+
+        self.add_done_callback(answer)
 
 
 class Envelope(PykkaEnvelope[Any]):
@@ -113,7 +116,7 @@ class Envelope(PykkaEnvelope[Any]):
     def refuse(self, error: BaseException) -> None:
         """Answer with `error`, if anybody waits for an answer."""
         if self.reply_to is not None:
-            self.reply_to.set_exception((type(error), error, error.__traceback__))
+            self.reply_to.refuse(error)
 
 
 class TurnInbox:

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.ports import Clock, Store
@@ -101,7 +102,7 @@ class Vault:
                 with self._lock:
                     self.held_bytes -= self._weights.pop(scope, 0)
 
-    def _loading_of(self, scope: OwnerScope) -> Any:
+    def _loading_of(self, scope: OwnerScope) -> AbstractContextManager[bool]:
         return self._loading[hash(scope) % STRIPES]
 
     def weigh(self, state: OwnerState) -> None:
