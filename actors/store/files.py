@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from stateward.actors.core.errors import ForkedError, StoreError
+from stateward.actors.core.errors import StoreError
 
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
@@ -104,10 +104,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def forked(path: str) -> ForkedError:
-    """Return the error for a store that the parent of this process has open."""
-    return ForkedError(
-        f"{path} was opened by the parent of this process; open it here", path=path
-    )

@@ -26,8 +26,6 @@ from stateward.actors.core.scopes import (
 STORE: Final = b"\x00"
 HEADS: Final = b"\x01"
 ENTRIES: Final = b"\x02"
-END: Final = b"\x03"
-"""Above every name."""
 
 
 def owner_name(scope: OwnerScope) -> bytes:
@@ -81,16 +79,6 @@ def parse_owner(name: bytes) -> tuple[OwnerScope, int]:
         case b"g" if not text:
             return GlobalScope(), end + 1
     raise ValueError(f"{name!r} names no owner")
-
-
-def parse_entry(name: bytes) -> tuple[OwnerScope, str | None, str]:
-    """Return owner, step name and key of an entry.
-
-    Raises:
-        ValueError: No entry is written like this.
-    """
-    scope, start = parse_owner(name)
-    return scope, *parse_place(name, start)
 
 
 def parse_place(name: bytes, start: int) -> tuple[str | None, str]:

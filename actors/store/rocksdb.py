@@ -18,12 +18,9 @@ Rules:
 import ctypes
 import os
 import shutil
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
-from weakref import WeakSet
 
 from rocksdict import (
     AccessType,
@@ -44,7 +41,6 @@ from rocksdict import (
 )
 
 from stateward.actors.core.errors import (
-    ClosedError,
     CommitFailedError,
     CorruptStoreError,
     Effect,
@@ -55,9 +51,8 @@ from stateward.actors.core.errors import (
     StoreLockedError,
 )
 from stateward.actors.core.ports import Rows
+from stateward.actors.store.disk import OPENED, DiskJournal
 from stateward.actors.store.files import (
-    check_folder,
-    forked,
     identity,
     size_bytes,
     sync_file,
@@ -81,24 +76,19 @@ FULL: Final = ("No space left", "Disk quota exceeded", "Max allowed space")
 UNSYNCED: Final = ("While fdatasync", "While fsync")
 
 
-class RocksJournal:
+class RocksJournal(DiskJournal):
     """A `Journal` in a folder; one process has it open."""
 
     def __init__(
         self, path: str, *, read_only: bool = False, must_exist: bool = False
     ) -> None:
         """Open the store at `path`, or make it."""
-        self.path = str(Path(path).absolute())
-        self._pid = os.getpid()
-        self._closed = False
-        self._read_only = read_only
-        self._write_lock = threading.Lock()
+        super().__init__(path, read_only=read_only)
         self._failed = False  # whether a write did, so that the engine takes no more
-        check_folder(self.path)
         prepare(Path(self.path), must_exist=must_exist or read_only)
         self._db = self._open()
         self._folder = identity(self.path)
-        JOURNALS.add(self)
+        OPENED.add(self)
 
     def _open(self) -> Rdict:
         access = AccessType.read_write()
@@ -213,12 +203,6 @@ class RocksJournal:
             raise CommitFailedError(message, path=self.path) from error
         self._failed = False
 
-    def _check_open(self) -> None:
-        if self._pid != os.getpid():
-            raise forked(self.path)
-        if self._closed:
-            raise ClosedError(f"the journal at {self.path} is closed", path=self.path)
-
     def _check_writable(self, doing: str) -> None:
         self._check_open()
         if self._read_only:
@@ -247,19 +231,6 @@ class RocksJournal:
         LIMIT: a scan of the parent that is under way is not looked after.
         """
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._db))
-
-
-JOURNALS: Final[WeakSet[RocksJournal]] = WeakSet()
-
-
-def put_away_inherited() -> None:
-    """Leave alone, in a new child, all that its parent has open."""
-    for journal in list(JOURNALS):
-        journal.put_away()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=put_away_inherited)
 
 
 def options() -> Options:

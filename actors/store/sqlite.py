@@ -18,17 +18,13 @@ make single commits larger.
 
 import os
 import sqlite3
-import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
-from weakref import WeakSet
 
 from stateward.actors.core.errors import (
-    ClosedError,
     CommitFailedError,
     CorruptStoreError,
     Effect,
@@ -38,9 +34,8 @@ from stateward.actors.core.errors import (
     StoreFullError,
 )
 from stateward.actors.core.ports import Rows
+from stateward.actors.store.disk import OPENED, DiskJournal
 from stateward.actors.store.files import (
-    check_folder,
-    forked,
     identity,
     size_bytes,
     sync_folder,
@@ -73,24 +68,19 @@ MARK: Final = "UPDATE marks SET syncs = syncs + 1"
 Mode: TypeAlias = Literal["ro", "rw", "rwc"]
 
 
-class SqliteJournal:
+class SqliteJournal(DiskJournal):
     """A `Journal` in one file, with `-wal` and `-shm` beside it while it is open."""
 
     def __init__(
         self, path: str, *, read_only: bool = False, must_exist: bool = False
     ) -> None:
         """Open the store at `path`, or make it."""
-        self.path = str(Path(path).absolute())
-        self._pid = os.getpid()
-        self._closed = False
-        self._read_only = read_only
-        self._write_lock = threading.Lock()
+        super().__init__(path, read_only=read_only)
         self._idle: deque[sqlite3.Connection] = deque()
         self._writer: sqlite3.Connection | None = None
         self._immutable = False
         self._synchronous = ""
         self._pages = 0  # in the WAL since the last checkpoint, about
-        check_folder(self.path)
         check_file(self.path, must_exist=must_exist or read_only)
         with self._errors("open"):
             if read_only:
@@ -98,7 +88,7 @@ class SqliteJournal:
             else:
                 self._open_writer()
         self._files = self._identities()
-        JOURNALS.add(self)
+        OPENED.add(self)
 
     def _open_reader(self) -> None:
         wal = size_bytes(Path(self.path + "-wal"))
@@ -279,12 +269,6 @@ class SqliteJournal:
                 )
             yield self._writer
 
-    def _check_open(self) -> None:
-        if self._pid != os.getpid():
-            raise forked(self.path)
-        if self._closed:
-            raise ClosedError(f"the journal at {self.path} is closed", path=self.path)
-
     def put_away(self) -> None:
         """Keep every connection of the parent from being closed in this process."""
         INHERITED.extend(self._idle)
@@ -357,19 +341,8 @@ class SqliteJournal:
         return StoreError(message, path=self.path)
 
 
-JOURNALS: Final[WeakSet[SqliteJournal]] = WeakSet()
 INHERITED: Final[list[sqlite3.Connection]] = []
 """Connections of the parent; closing one here would meddle with the parent's files."""
-
-
-def put_away_inherited() -> None:
-    """Leave alone, in a new child, all that its parent has open."""
-    for journal in list(JOURNALS):
-        journal.put_away()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=put_away_inherited)
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -192,7 +192,7 @@ class DurableStore:
         about = {"format": FORMAT, "id": store_id.hex()}
         rows = {
             FORMAT_NAME: guard(FORMAT_NAME, orjson.dumps(about)),
-            PROGRESS_NAME: guard(PROGRESS_NAME, _PROGRESS.pack(0, 0, 0, 0.0)),
+            **progress_row(0, 0, 0, 0.0),
         }
         self.journal.commit(rows, sync=True)
         return store_id
@@ -305,8 +305,7 @@ class DurableStore:
                 rows[seal.head_name] = None
                 floor = max(floor, head.revision)
         commits, now = self.commits + 1, max(self.time, time.time())
-        progress = _PROGRESS.pack(commits, owners, floor, now)
-        rows[PROGRESS_NAME] = guard(PROGRESS_NAME, progress)
+        rows.update(progress_row(commits, owners, floor, now))
         try:
             self.journal.commit(rows, sync=sync)
             # Whatever was written counts from here on, acknowledged or not.
@@ -354,10 +353,16 @@ class DurableStore:
         now = time.time()
         if self._read_only or self.poisoned is not None or now <= self.time:
             return
-        progress = _PROGRESS.pack(self.commits, self.owners, self.floor, now)
+        row = progress_row(self.commits, self.owners, self.floor, now)
         try:
-            self.journal.commit(
-                {PROGRESS_NAME: guard(PROGRESS_NAME, progress)}, sync=False
-            )
+            self.journal.commit(row, sync=False)
         except StateError:
             pass  # closed before, or it cannot be written: then the clock is believed
+
+
+def progress_row(
+    commits: int, owners: int, floor: int, now: float
+) -> dict[bytes, bytes]:
+    """Return the store's own record of how far it has come, by its name."""
+    content = _PROGRESS.pack(commits, owners, floor, now)
+    return {PROGRESS_NAME: guard(PROGRESS_NAME, content)}

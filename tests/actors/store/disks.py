@@ -27,3 +27,19 @@ def remount(path: Path, options: str) -> None:
     """Change what a small disk takes."""
     command = ["mount", "-o", f"remount,{options}", str(path)]
     subprocess.run(command, check=True)
+
+
+KILLED = """
+import os, signal
+from {module} import {kind} as Engine
+journal = Engine({path!r})
+for number in range(200):
+    journal.commit({{b"%03d" % number: b"1"}}, sync=number == 100)
+print("done", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_source(engine: type, path: str) -> str:
+    """Return a script that commits to a journal at `path` and is killed then."""
+    return KILLED.format(module=engine.__module__, kind=engine.__name__, path=path)

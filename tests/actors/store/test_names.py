@@ -15,20 +15,24 @@ from stateward.actors.core.scopes import (
     WorkflowScope,
 )
 from stateward.actors.store.names import (
-    END,
     ENTRIES,
     HEADS,
     STORE,
     entry_name,
     entry_range,
     head_name,
-    parse_entry,
     parse_owner,
     parse_place,
 )
 from tests.hostile import AWKWARD_NAMES
 
 Place: TypeAlias = tuple[OwnerScope, str | None, str]
+
+
+def parse_entry(name: bytes) -> tuple[OwnerScope, str | None, str]:
+    """Return owner, step name and key of an entry, read part by part."""
+    scope, start = parse_owner(name)
+    return scope, *parse_place(name, start)
 
 
 def texts() -> SearchStrategy[str]:
@@ -93,7 +97,7 @@ def test_entry_range_holds_the_entries_of_one_owner(
 @given(place=places())
 def test_names_lie_in_their_part_of_the_store(place: Place) -> None:
     """Records of the store, heads and entries follow each other, and never mix."""
-    assert STORE < HEADS <= head_name(place[0]) < ENTRIES <= name_of(place) < END
+    assert STORE < HEADS <= head_name(place[0]) < ENTRIES <= name_of(place) < b"\x03"
     assert STORE + b"format" < HEADS
 
 

@@ -1,10 +1,6 @@
 """What SQLite alone can do, beside the contract of journals."""
 
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -15,43 +11,10 @@ from stateward.actors.core.errors import (
     CorruptStoreError,
     StoreError,
     StoreFormatError,
-    StoreFullError,
 )
-from stateward.actors.core.ports import Journal
 from stateward.actors.store import sqlite
 from stateward.actors.store.sqlite import SqliteJournal
 from tests.actors.store.disks import remount, small_disk
-from tests.threads import run_script
-
-
-def test_full_disk_changes_nothing_and_ends(tmp_path: Path) -> None:
-    """What does not fit is refused without effect; with space commits go on."""
-    with small_disk(tmp_path / "disk") as disk:
-        with closing(SqliteJournal(str(disk / "store"))) as journal:
-            kept = fill(journal)
-            assert list(journal.scan(b"", b"z")) == kept
-            remount(disk, "size=40m")
-            journal.commit({b"more": b"1"}, sync=True)
-            assert journal.get(b"more") == b"1"
-        with closing(SqliteJournal(str(disk / "store"))) as journal:
-            assert list(journal.scan(b"", b"z")) == [*kept, (b"more", b"1")]
-
-
-def fill(journal: Journal) -> list[tuple[bytes, bytes]]:
-    """Commit until the disk is full; return what was acknowledged."""
-    kept: list[tuple[bytes, bytes]] = []
-    for number in range(1000):
-        row = (b"%04d" % number, number.to_bytes(4, "big") * 5000)
-        try:
-            journal.commit(dict([row]), sync=True)
-        except StoreFullError:
-            # The effect of the next one is looked at; the disk is as full as before.
-            with pytest.raises(StoreFullError) as told:
-                journal.commit(dict([row]), sync=True)
-            assert told.value.effect == "none"
-            return kept
-        kept.append(row)
-    raise AssertionError("the disk was never full")
 
 
 def test_read_only_folder_is_told(tmp_path: Path) -> None:
@@ -66,104 +29,6 @@ def test_read_only_folder_is_told(tmp_path: Path) -> None:
             SqliteJournal(str(disk / "new"))
         with closing(SqliteJournal(str(disk / "store"), read_only=True)) as journal:
             assert journal.get(b"a") == b"1"
-
-
-def test_read_only_journal_changes_nothing(tmp_path: Path) -> None:
-    """What is open for reading takes no commit."""
-    path = str(tmp_path / "store")
-    with closing(SqliteJournal(path)) as journal:
-        journal.commit({b"a": b"1"}, sync=True)
-    with closing(SqliteJournal(path, read_only=True)) as journal:
-        with pytest.raises(StoreError, match="open for reading"):
-            journal.commit({b"a": b"2"}, sync=True)
-        with pytest.raises(StoreError, match="open for reading"):
-            journal.compact()
-        assert list(journal.scan(b"", b"z")) == [(b"a", b"1")]
-
-
-@pytest.mark.parametrize("options", [{"must_exist": True}, {"read_only": True}])
-def test_missing_store_is_told(tmp_path: Path, options: dict[str, bool]) -> None:
-    """A store that must be there is not made."""
-    with pytest.raises(StoreError, match="no store at"):
-        SqliteJournal(str(tmp_path / "store"), **options)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_missing_folder_is_told(tmp_path: Path) -> None:
-    """The folder of a store is not made."""
-    with pytest.raises(StoreError, match="none is not there"):
-        SqliteJournal(str(tmp_path / "none" / "store"))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_backup_into_no_folder_is_told(tmp_path: Path) -> None:
-    """A backup that cannot be written leaves nothing."""
-    with closing(SqliteJournal(str(tmp_path / "store"))) as journal:
-        with pytest.raises(StoreError, match="none is not there"):
-            journal.backup(str(tmp_path / "none" / "copy"))
-        journal.backup(str(tmp_path / "copy"))
-    left = [path.name for path in tmp_path.iterdir()]
-    assert not [name for name in left if name.endswith(".part")]
-
-
-KILLED = """
-import os, signal
-from stateward.actors.store.sqlite import SqliteJournal
-journal = SqliteJournal({path!r})
-for number in range(200):
-    journal.commit({{b"%03d" % number: b"1"}}, sync=number == 100)
-print("done", flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs SIGKILL")
-def test_killed_process_loses_nothing(tmp_path: Path) -> None:
-    """What was committed without a sync outlives the process."""
-    path = str(tmp_path / "store")
-    source = KILLED.format(path=path)
-    done = subprocess.run([sys.executable, "-c", source], check=False)
-    assert done.returncode == -signal.SIGKILL
-    with closing(SqliteJournal(path)) as journal:
-        assert len(list(journal.scan(b"", b"z"))) == 200
-
-
-FORKED = """
-import os, signal, sys, warnings
-from stateward import ForkedError
-from stateward.actors.store.sqlite import SqliteJournal
-warnings.simplefilter("ignore", DeprecationWarning)
-journal = SqliteJournal({path!r})
-journal.commit({{b"a": b"1"}}, sync=True)
-pid = os.fork()
-if not pid:
-    signal.alarm(20)
-    for act in (
-        lambda: journal.get(b"a"),
-        lambda: list(journal.scan(b"", b"z")),
-        lambda: journal.commit({{b"a": b"2"}}, sync=True),
-        lambda: journal.backup({path!r} + "2"),
-        journal.compact,
-    ):
-        try:
-            act()
-        except ForkedError:
-            continue
-        os._exit(1)
-    journal.close()
-    del journal
-    sys.exit(0)
-assert os.waitpid(pid, 0)[1] == 0
-journal.commit({{b"b": b"2"}}, sync=True)
-assert list(journal.scan(b"", b"z")) == [(b"a", b"1"), (b"b", b"2")]
-journal.close()
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_forked_child_uses_nothing(tmp_path: Path) -> None:
-    """A child is refused, ends as it likes, and leaves its parent's store alone."""
-    run_script(FORKED.format(path=str(tmp_path / "store")))
 
 
 def test_removed_file_is_noticed(tmp_path: Path) -> None:
