@@ -15,7 +15,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from stateward.actors.core.errors import CommitFailedError
+from stateward.actors.core.errors import CommitFailedError, StorePoisonedError
 from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import Message
 from stateward.actors.core.ports import Store
@@ -209,5 +209,9 @@ class Committer:
         self._flush_at = None
         try:
             self.store.commit([], sync=True)
-        except CommitFailedError:
-            logger.exception("A sync failed; the store takes no writes any more")
+        except CommitFailedError as error:
+            logger.exception("A sync failed")
+            lasting = isinstance(error, StorePoisonedError)
+            if error.effect == "none" and not lasting:
+                # What was promised is still due; there may be space the next time.
+                self._flush_at = time.monotonic() + self._flush_interval

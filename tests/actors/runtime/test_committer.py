@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from stateward import CommitFailedError, StoreFullError, WorkflowScope
+from stateward import (
+    CommitFailedError,
+    StoreFullError,
+    StorePoisonedError,
+    WorkflowScope,
+)
 from stateward.actors.core import faults
 from stateward.actors.core.decider import decide
 from stateward.actors.core.limits import Limits
@@ -33,6 +38,8 @@ class RecordingStore:
         """Owners in each commit, by id, and whether it was synced."""
         self.error: Exception | None = None
         """What to raise."""
+        self.refused = 0
+        """How often it was raised."""
         self.closed = 0
 
     def load(self, state: OwnerState) -> None:
@@ -43,6 +50,7 @@ class RecordingStore:
     ) -> None:
         """Note the commit."""
         if self.error is not None:
+            self.refused += 1
             raise self.error
         names = [f"{state.scope.owner}:{len(events)}" for state, events in work]
         self.commits.append(([it.split("'")[-2] + it[-2:] for it in names], sync))
@@ -194,6 +202,25 @@ def test_close_flushes_and_closes_the_store_once() -> None:
         assert [reply.wait() for reply in replies] == [1, 2]
         assert it.store.commits == [(["w:1"], False), (["w:1"], False), ([], True)]
     assert it.store.closed == 1
+
+
+def test_flush_that_failed_without_effect_comes_again() -> None:
+    """A full disk may have space later; what was promised stays promised."""
+    with rig(synced=False, flush_interval=0.01) as it:
+        assert it.send(owner("w"), 1).wait() == 1
+        it.store.error = StoreFullError("no space")
+        eventually(lambda: it.store.refused > 1, "a second try")
+        it.store.error = None
+        eventually(lambda: ([], True) in it.store.commits, "a flush")
+
+
+def test_poisoned_store_is_not_flushed_again() -> None:
+    """It takes nothing until it is reopened; saying so once is enough."""
+    with rig(synced=False, flush_interval=0.01) as it:
+        assert it.send(owner("w"), 1).wait() == 1
+        it.store.error = StorePoisonedError("poisoned")
+        eventually(lambda: it.store.refused > 0, "a try")
+    assert it.store.refused == 1
 
 
 def test_failed_flush_is_logged(caplog: pytest.LogCaptureFixture) -> None:
