@@ -134,3 +134,17 @@ def test_empty_sync_is_written_and_synced(tmp_path: Path) -> None:
             "PRAGMA synchronous = FULL",
         ]
         assert said[-3:-1] == ["BEGIN IMMEDIATE", sqlite.MARK]
+
+
+def test_sync_of_rows_that_are_there_already_writes_something(tmp_path: Path) -> None:
+    """SQLite syncs only what it wrote, and earlier commits wait for the sync."""
+    path = tmp_path / "store"
+    with (
+        closing(SqliteJournal(str(path))) as journal,
+        closing(sqlite3.connect(path)) as other,
+    ):
+        journal.commit({b"a": b"1"}, sync=False)
+        (before,) = other.execute("SELECT syncs FROM marks").fetchone()
+        journal.commit({b"a": b"1"}, sync=True)
+        (after,) = other.execute("SELECT syncs FROM marks").fetchone()
+    assert after == before + 1
