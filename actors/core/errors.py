@@ -212,6 +212,14 @@ class StoreFormatError(StoreError, ValueError):
     """The store was written by a newer version, or is no store of this library."""
 
 
+class WrongKeyError(StoreError, PermissionError):
+    """The store is sealed with a key that was not given, or is not sealed at all."""
+
+
+class MigrationError(StoreError):
+    """A migration failed; what it was to change is as it was before."""
+
+
 class CorruptStoreError(StoreError):
     """What the store holds is damaged; the message names the file and the place."""
 

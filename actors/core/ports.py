@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    from stateward.actors.core.cells import Cell
     from stateward.actors.core.scopes import OwnerScope
     from stateward.actors.core.state import Event, OwnerState
 
@@ -107,19 +108,50 @@ class Journal(Protocol):
         ...
 
 
+class Seal(Protocol):
+    """What a store keeps with a state; all but this is its own business."""
+
+    @property
+    def store(self) -> "Store":
+        """Where the owner commits."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Of the newest migration it has been through."""
+        ...
+
+
 class Store(Protocol):
     """What owners have committed, whatever journal keeps it.
 
-    Concurrency: `commit` by one thread at a time; all else by any.
+    Concurrency: What writes, by one thread at a time; all else by any.
     """
 
-    time: float
-    """When something was committed last, in seconds since the epoch; 0 for never."""
     offset: float
     """What to add to the owners' clock for seconds since the epoch."""
 
-    def load(self, state: "OwnerState") -> None:
+    @property
+    def time(self) -> float:
+        """When something was committed last, in seconds since the epoch; 0: never."""
+        ...
+
+    @property
+    def floor(self) -> int:
+        """Revision that no owner which holds nothing may begin below."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What errors call it: its URL."""
+        ...
+
+    def load(self, state: "OwnerState", *, anew: bool = False) -> None:
         """Fill a new state with what is stored of its owner.
+
+        Args:
+            state: Of the owner.
+            anew: Whether one that has moved away begins here once more.
 
         Raises:
             CorruptStoreError: Something of it is damaged or missing.
@@ -136,10 +168,111 @@ class Store(Protocol):
         """
         ...
 
+    def poison(self, reason: str) -> None:
+        """Take no more commits, for nobody knows what the last one has written."""
+        ...
+
+    def is_outdated(self, state: "OwnerState") -> bool:
+        """Return whether a state, as it was loaded, has migrations to go through."""
+        ...
+
+    def lift(self, state: "OwnerState", events: "Sequence[Event]") -> bool:
+        """Write what migrations did to an owner; `False` if it has changed since.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+        """
+        ...
+
+    def outdated(self) -> "Iterator[OwnerScope]":
+        """Yield each owner that has migrations to go through."""
+        ...
+
     def usages(self) -> "Iterator[tuple[OwnerScope, int, int, int]]":
         """Yield each owner that holds anything: scope, keys, bytes, and all records."""
         ...
 
+    def holds(self, scope: "OwnerScope") -> int | None:
+        """Return the newest revision of an owner that is here; `None` if it is not.
+
+        Raises:
+            CorruptStoreError: Its head is damaged.
+        """
+        ...
+
+    def arrive(self, scope: "OwnerScope") -> "Arrival":
+        """Begin to take in an owner.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+        """
+        ...
+
+    def leave(self, scope: "OwnerScope", to: str) -> None:
+        """Note that an owner is about to be in the store `to`.
+
+        Whoever opens this store alone afterwards is refused it.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+        """
+        ...
+
+    def depart(self, scope: "OwnerScope", to: str) -> None:
+        """Note that an owner is in the store `to` now, and nothing of it counts here.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+        """
+        ...
+
+    def clear_some(self) -> bool:
+        """Remove some of what counts for nothing; return whether there may be more.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the store; idempotent."""
+        ...
+
+
+class Arrival(Protocol):
+    """An owner on its way into a store.
+
+    Concurrency: All but `verify` as commits: by one thread at a time.
+    """
+
+    def put(self, cells: "Iterable[Cell]") -> None:
+        """Write some entries, none of them twice; they count for nothing yet."""
+        ...
+
+    def verify(self) -> None:
+        """Read what was written; raise `CorruptStoreError` unless it is that."""
+        ...
+
+    def finish(
+        self,
+        cells: "Iterable[Cell]",
+        *,
+        revision: int,
+        keys: int,
+        size: int,
+        version: int | None,
+    ) -> Seal:
+        """Write what has changed since, and have the owner be here from now on.
+
+        Args:
+            cells: Every entry of the owner.
+            revision: Of its newest command.
+            keys: How many of them are keys.
+            size: UTF-8 bytes of the keys and encoded bytes of their values.
+            version: Of the newest migration it has been through; `None` for all.
+
+        Raises:
+            CommitFailedError: See its `effect`.
+            CorruptStoreError: What is read back is not what was written.
+        """
         ...

@@ -5,10 +5,10 @@ only taken once the published revision has reached it, and its predecessor is on
 forgotten after that. RACE comments below name what a reader may meet in between.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from stateward.actors.core.cells import Cell
+from stateward.actors.core.cells import DELETED, Cell
 from stateward.actors.core.scopes import utf8_bytes
 from stateward.actors.core.state import RETIRED, OwnerState
 
@@ -139,3 +139,18 @@ def _as_of(cells: dict[str, Cell], revision: int, now: float) -> dict[str, Cell]
         if cell.expires is None or cell.expires > now:
             alive[key] = cell
     return alive
+
+
+def versions(state: OwnerState, revision: int) -> Iterator[Cell]:
+    """Yield every entry as it was at `revision`, hidden ones and expired ones too.
+
+    Concurrency: Any thread. What commands after `revision` have replaced and settled,
+    before or while this is taken, is left out.
+    """
+    cells = [cell for _, table in state.tables() for cell in list(table.values())]
+    for cell in cells:
+        version: Cell | None = cell
+        while version is not None and version.revision > revision:
+            version = version.previous
+        if version is not None and version.expires != DELETED:
+            yield version

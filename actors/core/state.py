@@ -28,6 +28,7 @@ from stateward.actors.core.limits import Limits
 from stateward.actors.core.scopes import RUN_STEP, GlobalScope, OwnerScope, utf8_bytes
 
 if TYPE_CHECKING:
+    from stateward.actors.core.ports import Seal
     from stateward.actors.core.staging import Staged
 
 RETIRED: Final = -1
@@ -104,8 +105,8 @@ class OwnerState:
         """How many commands were taken back after they were staged."""
         self.staged: deque[Staged] | None = None
         """What waits for its commit, oldest first; `None` without a store."""
-        self.seal: object = None
-        """What the store knows of the owner's records; its own business."""
+        self.seal: Seal | None = None
+        """What its store knows of it; `None` if no store keeps it."""
         self._expiries: list[tuple[float, str, str]] | None = None
         self._expiries_max = _HEAP_SLACK
 
@@ -232,16 +233,20 @@ class OwnerState:
 
     def restore(self, step_name: str | None, key: str, cell: Cell) -> None:
         """Put in an entry that was stored, before anybody can see the state."""
-        table = self.table(step_name)
+        table = self.own if step_name is None else self.table(step_name)
         if table is NOWHERE:
             table = Table(self, step_name)
             if self.steps is None:
                 self.steps = {}
             self.steps[step_name or ""] = table
-        cell.table, cell.key, cell.frozen, cell.previous = table, key, None, None
+        # Neither a tuple nor a call of `max`: a tenth of the time to load a store.
+        cell.table = table
+        cell.key = key
+        cell.frozen = cell.previous = None
         cell.direct = cell.depth == 0 and cell.expires is None
         table[key] = cell
-        table.revision = max(table.revision, cell.revision)
+        if cell.revision > table.revision:  # noqa: PLR1730  # as said
+            table.revision = cell.revision
         if cell.expires is not None:
             self.expect(cell.expires, step_name, key)
 

@@ -63,7 +63,8 @@ def pack(value: Any) -> Packing:
     try:
         if kind in _CONTAINERS:
             depth = _small_depth(value, _SMALL_LEVELS) or _depth(value)
-            data = dumps(value, None, _STRICT)
+            # A copy: what `dumps` returns keeps a buffer of 4 kB for a small list.
+            data = b"%b" % dumps(value, None, _STRICT)
             return data, len(data), depth
         if kind in PLAIN or (kind is float and isfinite(value)):
             return value, len(dumps(value)), 0

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.decider import drop
 from stateward.actors.core.errors import OwnerFailedError, StepRevokedError
+from stateward.actors.core.faults import armed
 from stateward.actors.core.messages import (
     GetManyState,
     GetSnapshot,
@@ -35,11 +36,46 @@ class DurableOwner(Owner):
     def take_turn(self, message: Any) -> Any:
         """Carry out any command, and publish what is committed."""
         if type(message) is Cell:
-            return None  # Nothing is overwritten in place: see `overwrite`.
+            return self._stage_usual(message)
         if type(message) is Committed:
             message.carry_out()
             return None
         return self.serve(message)
+
+    def _stage_usual(self, cell: Cell) -> Deferred | None:
+        """Stage the usual write, as `overwrite` carries it out; `None` if it is not."""
+        table, state, size = cell.table, self.state, cell.size
+        limits, old, now = state.limits, table.newest(cell.key), self.now()
+        if (
+            old is None
+            or table.state is not state
+            or state.pending is not None
+            or state.next_expiry <= now
+            or armed
+        ):
+            return None
+        keys, total = state.totals()
+        total += size - old.size
+        if (
+            limits.default_ttl is not None
+            or size > limits.value_bytes
+            or (total > limits.total_bytes and size > old.size)
+            or cell.depth > limits.max_depth
+        ):
+            return None
+        revision = cell.revision = state.latest + 1
+        cell.created = old.created
+        cell.updated = state.used = now
+        cell.direct = cell.depth == 0
+        cell.expires = cell.frozen = None
+        self._sync = self._committer.synced
+        try:
+            event = (revision, (cell,), keys, total, None)
+            return self.carry_out(event, revision, None)
+        finally:
+            # Nothing may come before this call: see `serve`.
+            if state.staged:
+                self._committer.submit(state)
 
     def serve(self, message: Any) -> Any:
         """Decide and stage; the answer waits for what it rests on."""
@@ -73,7 +109,7 @@ class DurableOwner(Owner):
         stage(self.state, Staged(deferred, answer=give))
         return deferred
 
-    def carry_out(self, event: Event, reply: Any, fenced: Fenced | None) -> Any:
+    def carry_out(self, event: Event, reply: Any, fenced: Fenced | None) -> Deferred:
         """Stage `event`; the reply is given once it is published."""
         deferred = Deferred(self._committer.reply_timeout)
         undone = None

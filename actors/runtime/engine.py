@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import Any, Final
 from weakref import ref
 
@@ -26,15 +26,19 @@ from stateward.actors.core.scopes import OwnerScope, StateScope
 from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.runtime.clock import SystemClock
 from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.runtime.directory import Directory
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import busy, check_may_wait
 from stateward.actors.runtime.inbox import Deferred, StoppedError, TurnTimeoutError
+from stateward.actors.runtime.moves import Mover
 from stateward.actors.runtime.owner import CloseOwner, Owner, tell
+from stateward.actors.runtime.placement import Placement
 from stateward.actors.runtime.supervisor import (
     Activate,
+    Attach,
     Close,
-    Directory,
     Evict,
+    Place,
     Supervisor,
 )
 from stateward.actors.runtime.turns import BUSY, TurnRef
@@ -71,11 +75,12 @@ class Engine:
             dispatcher: Who runs queued messages; a pool of threads if `None`.
             idle_timeout: Seconds after which an owner is let go; `None` for never.
             ask_timeout: Seconds a write waits for its turn at most, and for its commit.
-            storage: Where owners commit; nowhere if `None`.
+            storage: Where owners commit; nowhere, for good, if `None`.
         """
         self.limits = limits
         self.ask_timeout = ask_timeout
-        not_before = 0.0 if storage is None else storage.store.time
+        stored = None if storage is None else storage.store
+        not_before = 0.0 if stored is None else stored.time
         self._own_clock = SystemClock(not_before) if clock is None else None
         self.own_pool = WorkerPool() if dispatcher is None else None
         """The pool, unless the host brought a dispatcher."""
@@ -89,43 +94,84 @@ class Engine:
             dispatcher=self.dispatcher,
             idle_timeout=idle_timeout,
         )
-        self.store = None if storage is None else storage.store
-        if storage is not None:
-            self._attach(storage)
+        self._storage = storage
         # Also for a signal handler that closes what is being closed.
         self._closing = threading.RLock()
         self._closed = False
+        self.moving = threading.Lock()
+        """Held while owners are moved to another store."""
+        if storage is not None and storage.store is not None:
+            self._attach(storage)
 
     def _attach(self, storage: Storage) -> None:
-        """Have owners commit to a store, and be loaded from it."""
-        store = storage.store
-        store.offset = self.clock.epoch(0.0)
+        """Have owners be loaded from a store, and commit to it."""
         # Nothing here may hold the engine: a forgotten manager has to be found.
         directory, supervisor, limits = self.directory, self.supervisor, self.limits
+        placement = Placement(storage.store)
+        for store in placement.stores():
+            store.offset = self.clock.epoch(0.0)
         vault = Vault(
-            store,
+            placement,
             directory.states,
             clock=self.clock,
             limits_of=lambda scope: directory.overrides.get(scope, limits),
+            lift=storage.lift,
             cache_bytes=storage.cache_bytes,
             too_much=lambda: tell(ref(supervisor), Evict()),
         )
 
         def deliver(signal: Committed) -> None:
-            owner = directory.owners.get(signal.scope.owner)
-            alive = owner is not None and owner.is_alive()
-            receiver = owner if owner is not None and alive else supervisor
-            receiver.actor_inbox.hand(signal)
+            receiver = directory.active(signal.scope.owner) or supervisor
+            try:
+                # Most have nothing else to do: no need to go through the mail.
+                if receiver.attempt(signal) is BUSY:
+                    receiver.actor_inbox.hand(signal)
+            except Exception:
+                # A bug of ours; other owners still wait for their signal.
+                logger.exception("%s failed at %r", receiver, signal)
 
-        directory.vault = vault
-        directory.committer = Committer(
-            store,
+        def closed() -> None:
+            for store in placement.stores():
+                store.close()
+
+        # A dispatcher may have everything run in the thread of a test, this included.
+        alone = getattr(self.dispatcher, "single_threaded", False)
+        committer = Committer(
             deliver,
             vault.weigh,
+            closed,
             synced=storage.synced,
             flush_interval=storage.flush_interval,
             reply_timeout=self.ask_timeout,
+            now=self.clock.now if alone else time.monotonic,
         )
+        vault.perform = committer.perform
+        if not alone:
+            committer.start()
+        try:
+            self.ask(Attach(vault, committer))
+        except BaseException:
+            committer.abandon()
+            raise
+
+    @property
+    def version(self) -> int | None:
+        """Of the newest migration there is; `None` leaves owners as they are stored."""
+        return None if self._storage is None else self._storage.version
+
+    def mover(self) -> Mover:
+        """Return what moves owners; from then on there is something to load with.
+
+        Raises:
+            ClosedError: The manager is closed. Effect: none.
+        """
+        if self.directory.vault is None and self._storage is not None:
+            self._attach(self._storage)
+        return Mover(self.directory, self.ask)
+
+    def place(self, change: Callable[[Placement], object]) -> Any:
+        """Change where owners are to be, in a turn of the supervisor."""
+        return self.ask(Place(change))
 
     @property
     def forked(self) -> bool:
@@ -143,8 +189,8 @@ class Engine:
 
     def owner(self, scope: OwnerScope) -> TurnRef[Owner]:
         """Return the live owner of `scope`, activating it if need be."""
-        active = self.directory.owners.get(scope)
-        if active is not None and active.is_alive():
+        active = self.directory.active(scope)
+        if active is not None:
             return active
         self._load(scope)
         activated: TurnRef[Owner] = self.ask(Activate(scope))
@@ -172,8 +218,8 @@ class Engine:
             AskTimeoutError: No answer in time. Effect: none if withdrawn, else unknown.
         """
         while True:
-            owner = self.directory.owners.get(scope)
-            if owner is None or not owner.is_alive():
+            owner = self.directory.active(scope)
+            if owner is None:
                 self._load(scope)
                 owner = await self.ask_supervisor_soon(Activate(scope))
             if not message.runs_foreign_code:
@@ -226,8 +272,8 @@ class Engine:
         if self.directory.closed:
             raise ClosedError("the manager is closed")
         found: dict[OwnerScope, tuple[int, int, bool]] = {}
-        if self.store is not None:
-            for scope, keys, size, records in self.store.usages():
+        if self.directory.vault is not None:
+            for scope, keys, size, records in self.directory.vault.placement.usages():
                 found[scope] = keys, size, records > 0
         now = self.clock.now()
         for scope, state in list(self.directory.states.items()):

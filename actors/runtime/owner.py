@@ -36,6 +36,7 @@ from stateward.actors.core.state import RETIRED, Event, OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.fences import Fenced
 from stateward.actors.runtime.guard import busy
+from stateward.actors.runtime.moves import MoveState
 from stateward.actors.runtime.overwrite import Overwriter
 from stateward.actors.runtime.turns import TurnActor, TurnRef
 
@@ -167,11 +168,13 @@ class Owner(Overwriter):
                 return None
             case CloseOwner():
                 return self._close()
+            case MoveState():
+                return self._move(message)
             case _:
                 return TurnActor.take_turn(self, message)
 
     def _modify(self, command: ModifyState, now: float, fenced: Fenced | None) -> Any:
-        cell = self.state.table(command.scope.step_name).get(command.key)
+        cell = self.state.table(command.scope.step_name).newest(command.key)
         value = unpack(command.default if cell is None else cell.value)
         thread = get_ident()
         try:
@@ -188,6 +191,16 @@ class Owner(Overwriter):
     def _close(self) -> Any:
         self._retire()
         return self._stop()
+
+    def _move(self, command: MoveState) -> bool:
+        """Have a store keep the state; an actor that commits to it takes over."""
+        state = self.state
+        plain = state.staged is None
+        if state.seal is not None or not command.finish(state):
+            return False
+        if plain:
+            self._end(None)
+        return True
 
     def _drop(self, _: float) -> Any:
         held = not self.state.is_empty()

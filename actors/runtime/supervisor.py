@@ -7,7 +7,7 @@ were given, so it is not on the path of an ordinary read or write.
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from math import inf
 from sys import maxsize
@@ -40,9 +40,11 @@ from stateward.actors.core.queries import Query, answer
 from stateward.actors.core.scopes import OwnerScope, WorkflowScope
 from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.runtime.directory import Directory
 from stateward.actors.runtime.durable import DurableOwner
 from stateward.actors.runtime.inbox import Forward
 from stateward.actors.runtime.owner import Owner, OwnerGone, tell
+from stateward.actors.runtime.placement import Placement
 from stateward.actors.runtime.turns import TurnActor, TurnRef
 from stateward.actors.runtime.vault import Vault
 
@@ -52,42 +54,6 @@ FAILURES_MAX: Final = 3
 """Failures of one owner within `FAILURES_WINDOW` that put its scope in quarantine."""
 FAILURES_WINDOW: Final = 60.0
 """Seconds."""
-
-
-@dataclass(slots=True)
-class Directory:
-    """Who owns what.
-
-    Concurrency: Changed in the supervisor's turns only; read by everybody, one look-up
-    at a time, without a lock.
-    """
-
-    states: dict[OwnerScope, OwnerState] = field(default_factory=dict)
-    """What each owner knows, whether it is active or not."""
-    owners: dict[OwnerScope, TurnRef[Owner]] = field(default_factory=dict)
-    """The active owners."""
-    quarantined: dict[OwnerScope, str] = field(default_factory=dict)
-    """Scopes that take no writes, and why."""
-    overrides: dict[OwnerScope, Limits] = field(default_factory=dict)
-    """Limits of owners that are held to others than the manager's."""
-    vault: Vault | None = None
-    """What loads states from a store; `None` if nothing is stored."""
-    committer: Committer | None = None
-    """What commits to it."""
-    closed: bool = False
-    """Whether no owner is activated any more."""
-    activations: int = 0
-    passivations: int = 0
-    restarts: int = 0
-
-    def state(self, scope: OwnerScope) -> OwnerState | None:
-        """Return what the owner of `scope` knows; `None` if there is nothing."""
-        if self.closed:
-            raise ClosedError("the manager is closed")
-        state = self.states.get(scope)
-        if state is not None and state.revision != RETIRED:
-            return state
-        return None if self.vault is None else self.vault.load(scope)
 
 
 class Activate(Message):
@@ -106,6 +72,27 @@ class Tick:
     """Signal, from a timer: look for owners that have been idle."""
 
     __slots__ = ()
+
+
+class Attach:
+    """Command: have a vault load states from here on, and a committer write them."""
+
+    __slots__ = ("committer", "vault")
+
+    def __init__(self, vault: Vault, committer: Committer) -> None:
+        """Say which."""
+        self.vault = vault
+        self.committer = committer
+
+
+class Place:
+    """Command: have owners be where `change` says; it is called in a turn."""
+
+    __slots__ = ("change",)
+
+    def __init__(self, change: Callable[[Placement], object]) -> None:
+        """Say what is to be changed; the reply is what it returns."""
+        self.change = change
 
 
 class Evict:
@@ -140,8 +127,6 @@ class Supervisor(TurnActor):
         """When idle owners are looked for again."""
         self._myself: TurnRef[Supervisor] = cast("TurnRef[Supervisor]", self.actor_ref)
         self._failures: dict[OwnerScope, deque[float]] = {}
-        self._floor = 0
-        """Highest revision of any state that was forgotten; none is used twice."""
 
     def on_receive(self, message: Any) -> Any:
         """Route `message`, or serve it."""
@@ -174,6 +159,15 @@ class Supervisor(TurnActor):
                 self._evict()
             case Close():
                 self._directory.closed = True
+            case Attach() | Place() if self._directory.closed:
+                raise ClosedError("the manager is closed")
+            case Attach():
+                signal.vault.placement.least = self._directory.floor
+                self._directory.vault = signal.vault
+                self._directory.committer = signal.committer
+            case Place():
+                vault = self._directory.vault
+                return None if vault is None else signal.change(vault.placement)
             case _:
                 return super().on_receive(signal)
         return None
@@ -183,8 +177,8 @@ class Supervisor(TurnActor):
         directory = self._directory
         if directory.closed:
             raise ClosedError("the manager is closed")
-        active = directory.owners.get(scope)
-        if active is not None and active.is_alive():
+        active = directory.active(scope)
+        if active is not None:
             return active
         if scope in directory.quarantined:
             raise QuarantinedError(
@@ -206,7 +200,9 @@ class Supervisor(TurnActor):
         """Return a new owner of `state`."""
         kind: type[Owner] = Owner
         options: dict[str, Any] = {}
-        if self._directory.committer is not None:
+        if state.seal is None and not state.staged:
+            state.staged = None  # It may have been in a store before.
+        else:
             kind, options = DurableOwner, {"committer": self._directory.committer}
         return kind.start(
             state=state,
@@ -218,8 +214,8 @@ class Supervisor(TurnActor):
 
     def _publish(self, signal: Committed) -> None:
         """Let an owner publish; do it for one that has no actor."""
-        active = self._directory.owners.get(signal.scope.owner)
-        if active is not None and active.is_alive():
+        active = self._directory.active(signal.scope.owner)
+        if active is not None:
             active.actor_inbox.hand(signal)
         else:
             signal.carry_out()
@@ -230,8 +226,8 @@ class Supervisor(TurnActor):
         if directory.vault is None or directory.closed:
             return
         for state in directory.vault.surplus():
-            active = directory.owners.get(state.scope)
-            if active is None or not active.is_alive():
+            active = directory.active(state.scope)
+            if active is None:
                 if not state.staged:
                     directory.vault.let_go(state.scope, state)
                 continue
@@ -243,14 +239,19 @@ class Supervisor(TurnActor):
 
     def _begin(self, scope: OwnerScope, retired: OwnerState | None) -> OwnerState:
         """Return the state of an owner that holds nothing yet."""
+        directory = self._directory
         if retired is not None:
-            self._floor = max(self._floor, retired.last)
-        limits = self._directory.overrides.get(scope, self._limits)
+            self._raise_floor(retired)
+        limits = directory.overrides.get(scope, self._limits)
         if scope.prefix():
             limits.check_key_bytes(_id_of(scope))
-        if self._directory.vault is not None:
-            return self._directory.vault.load(scope)
-        return OwnerState(scope, limits, self._floor, self._clock.now())
+        floor = directory.floor
+        if directory.vault is not None:
+            state = directory.vault.load(scope)
+            if state is not None:
+                return state
+            floor = max(floor, directory.vault.placement.floor)
+        return OwnerState(scope, limits, floor, self._clock.now())
 
     def _read(self, query: Query) -> Any:
         """Answer a query, after what was sent to the scope before it."""
@@ -273,8 +274,8 @@ class Supervisor(TurnActor):
         state = self._directory.state(scope)
         if state is None:
             return False
-        active = self._directory.owners.get(scope)
-        if isinstance(message, Passivate) and (active is None or not active.is_alive()):
+        active = self._directory.active(scope)
+        if isinstance(message, Passivate) and active is None:
             return False
         return Forward(self._activate(scope), message)
 
@@ -321,11 +322,18 @@ class Supervisor(TurnActor):
             del directory.owners[scope]
         state = directory.states.get(scope)
         if state is not None and state.revision == RETIRED:
-            self._floor = max(self._floor, state.last)
+            self._raise_floor(state)
             if directory.vault is None:
                 del directory.states[scope]
             else:
                 directory.vault.let_go(scope, state)
+
+    def _raise_floor(self, retired: OwnerState) -> None:
+        """Have no owner begin below what one that is forgotten has come to."""
+        directory = self._directory
+        directory.floor = max(directory.floor, retired.last)
+        if directory.vault is not None:
+            directory.vault.placement.least = directory.floor
 
     def _keep_ticking(self) -> None:
         """See to it that idle owners are looked for while there are owners."""

@@ -312,3 +312,24 @@ def test_holds_keys_counts_the_records_of_a_run() -> None:
     assert reader.usage(state, 9) == (0, 0)
     do(state, record(gone=("run",)))
     assert not reader.holds_keys(state, 9)
+
+
+def test_versions_are_those_of_one_revision() -> None:
+    """Every entry is given as it was: replaced, removed and new ones too."""
+    state = new_state()
+    do(state, UpdateState(SCOPE, {"stays": 1, "changes": 1, "goes": 1}))
+    do(state, SetState(StepScope("w", "s"), "x", 1))
+    do(state, record({"r": 1}))
+    revision = state.revision
+    for command in (
+        SetState(SCOPE, "changes", 2),
+        DeleteState(SCOPE, "goes"),
+        SetState(SCOPE, "comes", 2),
+    ):
+        event, _ = decide(state, command, 0.0)
+        assert event is not None
+        state.stage(event)
+    found = {cell.key: cell.value for cell in reader.versions(state, revision)}
+    assert found == {"stays": 1, "changes": 1, "goes": 1, "x": 1, "r": 1}
+    newest = {cell.key: cell.value for cell in reader.versions(state, state.latest)}
+    assert newest == {"stays": 1, "changes": 2, "comes": 2, "x": 1, "r": 1}

@@ -1,122 +1,29 @@
 """The committer: what all owners have staged is written in groups, or taken back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from stateward import (
+    ClosedError,
     CommitFailedError,
     StoreFullError,
     StorePoisonedError,
     WorkflowScope,
 )
 from stateward.actors.core import faults
-from stateward.actors.core.decider import decide
 from stateward.actors.core.limits import Limits
-from stateward.actors.core.messages import SetState
-from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.staging import Staged, stage
-from stateward.actors.core.state import Event, OwnerState
-from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.core.state import OwnerState
+from stateward.actors.runtime import committer
+from stateward.actors.runtime.committer import GATHERS_MAX
 from stateward.actors.runtime.inbox import Deferred
 from tests.actors.core.ledger import audit, contents
+from tests.actors.runtime.rigs import RecordingSeal, RecordingStore, Rig, owner, rig
 from tests.journals import held_back
-from tests.threads import WAIT, eventually
-
-
-class RecordingStore:
-    """A `Store` that keeps what it is told to commit."""
-
-    time = 0.0
-    offset = 0.0
-
-    def __init__(self) -> None:
-        """Begin with nothing committed."""
-        self.commits: list[tuple[list[str], bool]] = []
-        """Owners in each commit, by id, and whether it was synced."""
-        self.error: Exception | None = None
-        """What to raise."""
-        self.refused = 0
-        """How often it was raised."""
-        self.closed = 0
-
-    def load(self, state: OwnerState) -> None:
-        """Leave `state` as it is."""
-
-    def commit(
-        self, work: Iterable[tuple[OwnerState, Sequence[Event]]], *, sync: bool
-    ) -> None:
-        """Note the commit."""
-        if self.error is not None:
-            self.refused += 1
-            raise self.error
-        names = [f"{state.scope.owner}:{len(events)}" for state, events in work]
-        self.commits.append(([it.split("'")[-2] + it[-2:] for it in names], sync))
-
-    def usages(self) -> Iterator[tuple[OwnerScope, int, int, int]]:
-        """Yield nothing."""
-        return iter(())
-
-    def close(self) -> None:
-        """Note that it was closed."""
-        self.closed += 1
-
-
-class Rig:
-    """A committer on a recording store, whose signals are carried out or kept."""
-
-    def __init__(self, *, synced: bool = True, flush_interval: float = 1e6) -> None:
-        """Start the committer."""
-        self.store = RecordingStore()
-        self.kept: list[Committed] = []
-        self.keeps = False
-        """Whether signals wait for the test."""
-        self.changed: list[OwnerState] = []
-        self.committer = Committer(
-            self.store,
-            self.deliver,
-            self.changed.append,
-            synced=synced,
-            flush_interval=flush_interval,
-            reply_timeout=WAIT,
-        )
-
-    def deliver(self, signal: Committed) -> None:
-        """Carry `signal` out, or keep it."""
-        if self.keeps:
-            self.kept.append(signal)
-        else:
-            signal.carry_out()
-
-    def send(
-        self, state: OwnerState, value: int, *, sync: bool = False, submit: bool = True
-    ) -> Deferred:
-        """Set `a`, and have that committed."""
-        reply = Deferred(WAIT)
-        event, revision = decide(state, SetState(state.scope, "a", value), 0.0)
-        stage(state, Staged(reply, event=event, answer=lambda: revision, sync=sync))
-        if submit:
-            self.committer.submit(state)
-        return reply
-
-
-@contextmanager
-def rig(*, synced: bool = True, flush_interval: float = 1e6) -> Iterator[Rig]:
-    """Return a rig, closed at the end."""
-    made = Rig(synced=synced, flush_interval=flush_interval)
-    try:
-        yield made
-    finally:
-        made.committer.close()
-
-
-def owner(name: str) -> OwnerState:
-    """Return the state of an owner with a store."""
-    state = OwnerState(WorkflowScope(name), Limits(), 0, 0.0)
-    state.make_row()
-    return state
+from tests.threads import WAIT, Job, eventually
 
 
 def test_committer_publishes_and_answers() -> None:
@@ -127,6 +34,67 @@ def test_committer_publishes_and_answers() -> None:
         assert contents(state) == {"a": 1}
         assert it.store.commits == [(["w:1"], True)]
     assert it.changed == [state]
+
+
+def ways_made(
+    rig: Rig, states: Sequence[OwnerState], monkeypatch: pytest.MonkeyPatch
+) -> list[Deferred | None]:
+    """Have one of `states` write whenever the committer makes way; return who did."""
+    left, made = iter(states), list[Deferred | None]()
+
+    def come() -> None:
+        state = next(left, None)
+        made.append(None if state is None else rig.send(state, 2))
+
+    monkeypatch.setattr(committer, "make_way", come)
+    return made
+
+
+def together(rig: Rig, states: Sequence[OwnerState]) -> None:
+    """Have all of `states` written in one commit, after one of the first alone."""
+    with held_back() as gate:
+        replies = [rig.send(states[0], 0)]
+        gate.wait_until_entered()
+        replies += [rig.send(state, 1) for state in states]
+    for reply in replies:
+        reply.wait()
+
+
+def test_committer_waits_for_those_who_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those whose commands were in one commit are so again if they come in a row."""
+    states = [owner(name) for name in "abc"]
+    with rig() as it:
+        together(it, states)
+        made = ways_made(it, states[1:], monkeypatch)
+        it.send(states[0], 2).wait()
+    assert it.store.commits[-1] == (["a:1", "b:1", "c:1"], True)
+    assert len(made) == 2
+
+
+def test_committer_goes_on_without_those_who_stay_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody is waited for once nobody came, nor from the next commit on."""
+    states = [owner(name) for name in "abc"]
+    with rig() as it:
+        together(it, states)
+        made = ways_made(it, [], monkeypatch)
+        it.send(states[0], 2).wait()
+        it.send(states[0], 3).wait()
+    assert it.store.commits[-2:] == [(["a:1"], True), (["a:1"], True)]
+    assert len(made) == 1
+
+
+def test_committer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever came first is written while others still come."""
+    states = [owner(str(number)) for number in range(2 * GATHERS_MAX)]
+    with rig() as it:
+        together(it, states)
+        ways_made(it, states[1:], monkeypatch)
+        it.send(states[0], 2).wait()
+        assert len(it.store.commits[2][0]) == 1 + GATHERS_MAX
 
 
 def test_committer_writes_in_one_commit_what_waited() -> None:
@@ -335,3 +303,72 @@ def test_committer_outlives_a_bug(caplog: pytest.LogCaptureFixture) -> None:
             eventually(lambda: bool(failures), "the bug")
         it.send(other, 1).wait()
         eventually(lambda: "The committer failed" in caplog.text, "a log line")
+
+
+def test_committer_writes_one_commit_for_each_store() -> None:
+    """What waited goes to the store of its owner; one that fails fails alone."""
+    here, there = owner("h"), owner("t")
+    other = RecordingStore()
+    with rig() as it:
+        there.seal = RecordingSeal(other)
+        other.error = StoreFullError("no space")
+        with held_back() as gate:
+            first = it.send(owner("0"), 1)
+            gate.wait_until_entered()
+            replies = it.send(here, 1), it.send(there, 1)
+        assert (first.wait(), replies[0].wait()) == (1, 1)
+        with pytest.raises(StoreFullError):
+            replies[1].wait()
+    assert it.store.commits == [(["0:1"], True), (["h:1"], True)]
+
+
+def test_owner_that_no_store_keeps_any_more_is_answered() -> None:
+    """What was staged by an owner that has left its store is published unwritten."""
+    state = owner("w")
+    with rig() as it:
+        reply = it.send(state, 1, submit=False)
+        state.seal = None
+        it.committer.submit(state)
+        assert reply.wait() == 1
+    assert it.store.commits == []
+
+
+def test_chore_is_done_after_what_was_staged_before() -> None:
+    """What else writes has its turn between commits, in the committer's thread."""
+    state, seen = owner("w"), list[str]()
+    with rig() as it:
+
+        def chore() -> str:
+            seen.append(threading.current_thread().name)
+            return it.committer.perform(lambda: str(len(it.store.commits)))
+
+        with held_back() as gate:
+            reply = it.send(state, 1)
+            gate.wait_until_entered()
+            job = Job(it.committer.perform, chore)
+        assert (reply.wait(), job.result()) == (1, "1")
+    assert seen == ["stateward-committer"]
+
+
+def test_chore_that_fails_raises_where_it_is_waited_for() -> None:
+    """The committer goes on after it."""
+    with rig() as it:
+        with pytest.raises(ZeroDivisionError):
+            it.committer.perform(lambda: 1 // 0)
+        assert it.send(owner("w"), 1).wait() == 1
+
+
+def test_chore_after_the_end_is_refused() -> None:
+    """Who comes too late is told so, and does not wait for ever."""
+    with rig() as it:
+        it.committer.close()
+        with pytest.raises(ClosedError):
+            it.committer.perform(lambda: None)
+
+
+def test_forgotten_store_is_flushed_no_more() -> None:
+    """A store about to be closed is not synced after that."""
+    with rig(synced=False) as it:
+        it.send(owner("w"), 1).wait()
+        it.committer.perform(lambda: it.committer.forget(it.store))  # type: ignore[arg-type]  # enough of one
+    assert it.store.commits == [(["w:1"], False)]

@@ -27,6 +27,7 @@ from stateward.messages import (
     Message,
     SetState,
 )
+from stateward.moving import placement_of
 from tests.journals import Disk, WatchedJournal, held_back
 from tests.threads import Job, eventually
 
@@ -139,8 +140,8 @@ def test_what_rests_on_a_failed_commit_is_never_told(
         gate.wait_until_entered()
         second = Job(ask, state)
         given(second, state, 2)
-        journal: Any = state.manager.engine.store
-        journal.journal.before = fail_commit
+        store: Any = placement_of(state.manager.engine).origin
+        store.ledger.journal.before = fail_commit
     for job in (first, second):
         with pytest.raises(CommitFailedError):
             job.result()

@@ -1,5 +1,9 @@
 """The usual write written out: it does what the readable path does, or steps aside."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from stateward import Limits, ScopedState, StateManager
@@ -10,7 +14,9 @@ from stateward.actors.core.values import pack
 from stateward.actors.runtime.overwrite import Overwriter
 from stateward.messages import SetState
 from stateward.testing import SimulatedClock
+from tests.journals import Disk, WatchedJournal
 from tests.support import unchanged
+from tests.threads import Gate, Job, eventually
 
 
 def cell_for(state: ScopedState, key: str, value: object) -> Cell:
@@ -100,6 +106,119 @@ def test_overwrite_steps_aside_when_something_has_expired() -> None:
         assert state.ask(cell_for(state, "key", 2)) is None  # type: ignore[arg-type]  # no message
         state.set("key", 3)
         assert state["key"] == 3
+
+
+class SlowJournal(WatchedJournal):
+    """Commits once the gate is open; no fault point is armed, which is not usual."""
+
+    def __init__(self) -> None:
+        """Begin with an open gate."""
+        super().__init__()
+        self.gate = Gate()
+        self.gate.open()
+        self.before = lambda: self.gate(None)
+
+
+@pytest.fixture(name="journal")
+def slow_journal() -> SlowJournal:
+    """Return a journal with nothing in it."""
+    return SlowJournal()
+
+
+@pytest.fixture(name="disk")
+def slow_disk(tmp_path: Path, journal: SlowJournal) -> Disk:
+    """Return a disk with that journal."""
+    return Disk(tmp_path, journal)
+
+
+@pytest.mark.parametrize(("key", "value"), [("a", 2), ("a", [{"b": [2]}]), ("t", "x")])
+def test_staged_overwrite_leaves_what_the_readable_path_leaves(
+    disk: Disk, journal: SlowJournal, key: str, value: Any
+) -> None:
+    """With a store as well; and the same is there after reopening."""
+    clock = SimulatedClock()
+    with disk.manager(clock=clock) as manager:
+        short, long = manager.workflow_state("short"), manager.workflow_state("long")
+        for state in (short, long):
+            state.set("a", [1, 2, 3])
+            state.set("t", 0, ttl=100.0)
+        clock.advance(1.0)
+        assert short.set(key, value) == 3
+        assert long.ask(SetState(long.scope, key, value)) == 3
+        entries = short.entry("a"), short.entry("t")
+        assert entries == (long.entry("a"), long.entry("t"))
+        states = manager.engine.directory.states
+        found = [states[it.scope.owner] for it in (short, long)]
+        assert len({(it.size, it.keys, it.settled) for it in found}) == 1
+        rows = WatchedJournal(journal.crash().scan(b"", b"\xff" * 9))
+        left = disk.after("left", rows, disk.mark())
+    with left.manager(clock=clock) as again:
+        for state in map(again.workflow_state, ("short", "long")):
+            assert (state.entry("a"), state.entry("t")) == entries
+
+
+def test_staged_overwrite_rests_on_what_is_staged(
+    disk: Disk, journal: SlowJournal
+) -> None:
+    """A write goes on from what waits for its commit, and is seen once it has its."""
+    with disk.manager() as manager:
+        state = manager.workflow_state("w")
+        state.set("a", 1)
+        calls: tuple[Callable[[], Any], ...] = (
+            lambda: state.set("a", 22),
+            lambda: state.set("a", 333),
+            lambda: state.pop("a"),
+            lambda: state.set("a", 4444),
+            lambda: state.set("a", 55555),
+        )
+        owner = manager.engine.directory.states[state.scope.owner]
+        journal.gate = Gate()
+        jobs = []
+        for call in calls:
+            jobs.append(Job(call))
+            eventually(lambda: len(owner.staged or ()) == len(jobs), "a command")
+        assert state["a"] == 1
+        journal.gate.open()
+        assert [job.result() for job in jobs] == [2, 3, 333, 5, 6]
+        assert dict(state) == {"a": 55555}
+        assert owner.totals() == (1, 6)
+
+
+def test_staged_overwrite_promises_no_more_than_the_manager(
+    disk: Disk, journal: SlowJournal
+) -> None:
+    """A synced write does not have the next one wait for the disk as well."""
+    with disk.manager(durability="buffered") as manager:
+        state = manager.workflow_state("w")
+        state.set("a", 1, durability="synced")
+        state.set("a", 2)
+        assert journal.syncs[-2:] == [True, False]
+
+
+def test_staged_overwrite_steps_aside_when_the_write_is_not_usual(disk: Disk) -> None:
+    """What is new, limited, expired or under test is left to the readable path."""
+    clock = SimulatedClock()
+    limits = Limits(max_value_bytes=10, max_depth=2, max_bytes=30)
+    with disk.manager(clock=clock, limits=limits) as manager:
+        state = manager.workflow_state("w")
+        state.update({"key": 1, "other": "x" * 8})
+
+        def send(key: str, value: object) -> object:
+            return state.ask(cell_for(state, key, value))  # type: ignore[arg-type]  # no message
+
+        with unchanged(state):
+            assert send("new", 1) is None
+            assert send("key", "x" * 9) is None  # One byte over max_value_bytes.
+            assert send("key", [[[1]]]) is None
+            with faults.arm("worker.task", lambda: None):
+                assert send("key", 2) is None
+        state.set("third", "full", ttl=5.0)
+        with unchanged(state):
+            assert send("key", 12) is None  # One byte over max_bytes.
+        assert state.set("key", 2) == 3
+        clock.advance(5.0)
+        assert send("key", 3) is None
+        assert dict(state) == {"key": 2, "other": "x" * 8}
 
 
 def test_overwriter_serves_nothing_else_by_itself() -> None:
