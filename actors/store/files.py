@@ -8,9 +8,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from stateward.actors.core.errors import StoreError
 
+LOGS: Final = ("-wal", "-journal")
+"""What the names of the logs that SQLite keeps beside its file end with."""
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
 
@@ -83,9 +86,13 @@ def write_backup(target: str, write: Callable[[str], None]) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise `StoreError` if there is anything at `path`."""
-    if os.path.lexists(path):
-        raise StoreError(f"there is something at {path} already", path=str(path))
+    """Raise `StoreError` if there is anything at `path`, or that would be read with it.
+
+    SQLite takes a log that an earlier file of the name left for a part of this one.
+    """
+    for each in (path, *(path.with_name(path.name + end) for end in LOGS)):
+        if os.path.lexists(each):
+            raise StoreError(f"there is something at {each} already", path=str(each))
 
 
 def sync_all(path: Path) -> None:

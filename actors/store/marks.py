@@ -13,36 +13,62 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
+from stateward.actors.core.errors import StoreError
+
 _SLOT: Final = Struct("<16sQI")
 """Id of the store, number of the commit, and the checksum of both."""
 
 
-class Mark:
-    """The mark of one store, in a file of two slots that are written in turn."""
+class FileMark:
+    """The `Mark` of one store, in a file of two slots that are written in turn."""
 
-    def __init__(self, path: str, store_id: bytes, *, read_only: bool = False) -> None:
-        """Open the file, made if need be.
+    def __init__(self, path: str, *, read_only: bool = False) -> None:
+        """Read the file, if there is one.
 
         Args:
             path: Of the file.
-            store_id: 16 bytes; the marks of another store count for nothing.
             read_only: Leave everything as it is.
+
+        Raises:
+            StoreError: It cannot be read. Effect: none.
         """
-        self._id = store_id
+        self.path = path
+        self._read_only = read_only
         self._file: int | None = None
-        if not read_only:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._id = b""
         try:
             content = Path(path).read_bytes()
         except FileNotFoundError:
             content = b""
-        except OSError:
-            self.close()
-            raise
-        self.commit = max(
-            (commit for found, commit in slots(content) if found == store_id), default=0
-        )
-        """Number of the newest commit that was acknowledged; 0 for none."""
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error}", path=path) from error
+        self._slots = list(slots(content))
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest commit of any store; 0 for none."""
+        return max((commit for _, commit in self._slots), default=0)
+
+    def choose(self, store_id: bytes) -> int:
+        """Begin to note the commits of one store; return the newest one noted.
+
+        Args:
+            store_id: 16 bytes; the marks of another store count for nothing.
+
+        Raises:
+            StoreError: The file cannot be opened or made. Effect: none.
+        """
+        self._id = store_id
+        if not self._read_only:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            try:
+                self._file = os.open(self.path, flags, 0o600)
+            except OSError as error:
+                raise StoreError(
+                    f"cannot open {self.path}: {error}", path=self.path
+                ) from error
+        mine = (commit for found, commit in self._slots if found == store_id)
+        return max(mine, default=0)
 
     def advance(self, commit: int) -> None:
         """Note that `commit` outlives power loss, and is going to be acknowledged."""
@@ -66,12 +92,3 @@ def slots(content: bytes) -> Iterator[tuple[bytes, int]]:
             store_id, commit, checksum = _SLOT.unpack(slot)
             if checksum == crc32(slot[:24]):
                 yield store_id, commit
-
-
-def acknowledged(path: str) -> int:
-    """Return the newest commit in the file at `path`, of any store; 0 for none."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        return 0
-    return max((commit for _, commit in slots(content)), default=0)

@@ -44,7 +44,12 @@ def head_name(scope: OwnerScope) -> bytes:
 
 def entry_range(scope: OwnerScope) -> tuple[bytes, bytes]:
     """Return the bounds of the names of an owner's entries, the second one excluded."""
-    prefix = ENTRIES + owner_name(scope)
+    return owner_range(owner_name(scope))
+
+
+def owner_range(owner: bytes) -> tuple[bytes, bytes]:
+    """As `entry_range`, of an owner by its part of names."""
+    prefix = ENTRIES + owner
     return prefix, prefix[:-1] + b"\x01"
 
 
@@ -87,14 +92,14 @@ def parse_place(name: bytes, start: int) -> tuple[str | None, str]:
     Raises:
         ValueError: No entry is written like this.
     """
-    rest = name[start + 1 :]
-    match name[start : start + 1]:
-        case b"k":
-            return None, rest.decode()
-        case b"r":
-            return RUN_STEP, rest.decode()
-        case b"s":
-            step, separator, key = rest.partition(b"\0")
-            if separator:
-                return step.decode(), key.decode()
+    kind, rest = name[start : start + 1], name[start + 1 :]
+    # No `match`, which takes twice as long: once for each entry of a store.
+    if kind == b"k":
+        return None, rest.decode()
+    if kind == b"r":
+        return RUN_STEP, rest.decode()
+    if kind == b"s":
+        step, separator, key = rest.partition(b"\0")
+        if separator:
+            return step.decode(), key.decode()
     raise ValueError(f"{name!r} names no entry")

@@ -3,8 +3,9 @@
 Rules:
 - A commit is one batch, in the WAL when it returns, which outlives the process. With
   `sync` every WAL file that is not synced is, so earlier commits are as well.
-- A WAL that is damaged anywhere but at its end is refused when the store is opened; at
-  its end damage looks as a crash does.
+- A WAL counts up to its first damage, wherever that is: power loss may keep a sector
+  and not one before it, and what was not synced was not promised. That something else
+  is lost, which was acknowledged, is told by the mark beside the store (see `marks`).
 - An iterator that meets damage ends; only its status tells, so it is always asked.
 - After a write failed RocksDB takes no more; the next commit opens it again first.
 - Iterators outlive `close`, and keep the folder locked: a scan ends with the journal.
@@ -240,7 +241,7 @@ def options() -> Options:
     table.set_bloom_filter(10, False)
     chosen = Options(raw_mode=True)
     chosen.set_block_based_table_factory(table)
-    chosen.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    chosen.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     chosen.set_paranoid_checks(enabled=True)
     chosen.set_compression_type(DBCompressionType.lz4())
     chosen.set_write_buffer_size(WRITE_BUFFER_BYTES)

@@ -167,7 +167,14 @@ class SqliteJournal(DiskJournal):
     def get(self, name: bytes) -> bytes | None:
         with self._errors("read"), self._reader() as reader:
             row = reader.execute(GET, (name,)).fetchone()
-        return None if row is None else bytes(row[0])
+        if row is None:
+            return None
+        if type(row[0]) is not bytes:
+            # What SQLite has noted of the record is damaged, so it reads another type.
+            raise CorruptStoreError(
+                f"{self.path} is damaged: {name!r} is no record", path=self.path
+            )
+        return row[0]
 
     def scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         # One statement is one read transaction, so all is of the moment it began.
@@ -324,6 +331,11 @@ class SqliteJournal(DiskJournal):
             raise self._mapped(error, doing) from error
         except sqlite3.Error as error:
             raise self._mapped(error, doing) from error
+        except UnicodeDecodeError as error:
+            # SQLite's own words quote what is damaged.
+            raise CorruptStoreError(
+                f"{self.path} is damaged: {error}", path=self.path
+            ) from error
 
     def _mapped(
         self, error: sqlite3.Error, doing: str, *, effect: Effect = "none"

@@ -1,35 +1,31 @@
 """The store: what owners have committed, sealed, in whatever journal keeps it."""
 
-import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from struct import Struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
-from uuid import uuid4
-
-import orjson
 
 from stateward.actors.core.cells import DELETED, Cell
 from stateward.actors.core.errors import (
     CorruptStoreError,
     InvariantError,
-    StateError,
     StoreError,
     StoreFormatError,
-    StorePoisonedError,
 )
-from stateward.actors.core.ports import Journal
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import Event, OwnerState
-from stateward.actors.store.locks import StoreLock
-from stateward.actors.store.marks import Mark, acknowledged
+from stateward.actors.store.about import About
+from stateward.actors.store.arrivals import Arrival
+from stateward.actors.store.ciphers import Key
+from stateward.actors.store.heads import Heads
+from stateward.actors.store.ledger import Ledger
 from stateward.actors.store.names import (
     ENTRIES,
-    STORE,
     entry_name,
     entry_range,
     head_name,
+    owner_name,
+    owner_range,
     parse_owner,
     parse_place,
 )
@@ -38,200 +34,179 @@ from stateward.actors.store.records import (
     DamagedError,
     Head,
     entry_record,
-    guard,
     head_record,
     parse_entry_record,
-    parse_head,
-    unguard,
 )
-from stateward.actors.store.urls import StoreUrl, open_journal
 
-FORMAT: Final = 1
-"""Of what is stored; a store of a newer one is refused."""
-FORMAT_NAME: Final = STORE + b"format"
-PROGRESS_NAME: Final = STORE + b"progress"
-_PROGRESS: Final = Struct("<QQQd")
-"""Number of the newest commit; how many owners have a head; revision no owner that
-holds nothing may begin below; when it was committed, in seconds since the epoch."""
-_ANY: Final = b"\xff" * 16
-"""Above the name of whatever a foreign or damaged store may hold."""
+CLEAR_ROWS: Final = 1000
+"""LIMIT: what is removed in one commit of what counts for nothing any more."""
 
 
 @dataclass(slots=True)  # tidy: the head is replaced with every commit
 class Seal:
     """What the store keeps in memory of one owner."""
 
+    store: "DurableStore"
     prefix: bytes
     """What the names of its entries begin with."""
     head_name: bytes
     head: Head
     """As committed last."""
 
+    @property
+    def version(self) -> int:
+        return self.head.version
+
+
+def _nothing() -> None:
+    pass
+
 
 class DurableStore:
-    """A `Store` in a journal, locked for one manager, with its mark beside it."""
+    """A `Store` in a journal.
+
+    Concurrency: What writes, by one thread at a time; all else by any.
+    """
 
     def __init__(
         self,
-        url: StoreUrl,
+        ledger: Ledger,
         *,
         cipher: Cipher | None = None,
-        read_only: bool = False,
+        version: int | None = None,
     ) -> None:
-        """Open the store, made if there is none.
+        """Serve what `ledger` holds.
 
         Args:
-            url: Where it is.
-            cipher: Seals values; `None` for a store whose values are readable.
-            read_only: Change nothing, and be content without the lock.
+            ledger: Closed with the store, but not if this raises.
+            cipher: Seals values; `None` leaves them readable.
+            version: Of the newest migration there is; `None` leaves owners as stored.
 
         Raises:
-            StoreLockedError: Another manager has it open. Effect: none.
-            StoreFormatError: It is of a newer version, or none of ours. Effect: none.
-            CorruptStoreError: It has lost commits that were acknowledged. Effect: none.
-            StoreError: It cannot be opened. Effect: none.
+            StoreFormatError: It has been through newer migrations. Effect: none.
         """
-        self.url = url
+        self.ledger = ledger
+        self.text = ledger.text
+        self.heads = Heads(ledger)
+        self.cipher = cipher
         self.offset = 0.0
         """What to add to the owners' clock for seconds since the epoch."""
-        self.poisoned: str | None = None
-        """Why no commit is taken any more."""
-        self._cipher = cipher
-        self._read_only = read_only
-        self._in_order = False
-        self._mark_path = f"{url.path}.mark"
-        self._lock = None if read_only else StoreLock(url.path)
-        if self._lock is not None:
-            self._lock.acquire()
-        existed = os.path.lexists(url.path)
-        try:
-            try:
-                self.journal: Journal = open_journal(
-                    url, read_only=read_only, must_exist=read_only
-                )
-            except UnicodeDecodeError as error:
-                # SQLite's own words quote what is damaged.
-                raise CorruptStoreError(f"{url.text} is damaged: {error}") from error
-            try:
-                self._begin(existed=existed)
-            except BaseException:
-                self.journal.close()
-                raise
-        except BaseException:
-            if self._lock is not None:
-                self._lock.release()
-            raise
-
-    def _begin(self, *, existed: bool) -> None:
-        """Read what the store says of itself, and compare it with the mark."""
-        try:
-            record = self._get(FORMAT_NAME)
-            if record is None:
-                store_id = self._make(existed=existed)
-            else:
-                about = orjson.loads(unguard(FORMAT_NAME, record))
-                if about["format"] > FORMAT:
-                    raise StoreFormatError(
-                        f"{self.url.text} has format {about['format']}; this version "
-                        f"of stateward knows {FORMAT} and older ones"
-                    )
-                store_id = bytes.fromhex(about["id"])
-            progress = unguard(PROGRESS_NAME, self._get(PROGRESS_NAME) or b"")
-            self._progress(*_PROGRESS.unpack(progress))
-        except DamagedError as error:
-            raise CorruptStoreError(
-                f"{self.url.text}: the store's own records are damaged: {error}"
-            ) from error
-        try:
-            self._mark = Mark(self._mark_path, store_id, read_only=self._read_only)
-        except OSError as error:
-            raise StoreError(f"cannot open {self._mark_path}: {error}") from error
-        if self._mark.commit > self.commits:
-            newest = self._mark.commit
-            self._mark.close()
-            raise CorruptStoreError(
-                f"{self.url.text} is at commit {self.commits}, commit {newest} had "
-                f"been acknowledged; to open what is left, remove {self._mark_path}"
-            )
-
-    def _progress(self, commits: int, owners: int, floor: int, now: float) -> None:
-        self.commits, self.owners, self.floor, self.time = commits, owners, floor, now
-
-    def _get(self, name: bytes) -> bytes | None:
-        """Return a record as the journal has it."""
-        try:
-            return self.journal.get(name)
-        except (TypeError, OverflowError, MemoryError) as error:
-            # An engine whose own notes of it are damaged: it is no bytes any more.
-            raise DamagedError(f"it is unreadable: {error}") from error
-
-    def _scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield names and records as the journal has them, in order."""
-        last = b""
-        for name, record in self.journal.scan(start, stop):
-            if type(name) is not bytes or type(record) is not bytes or name <= last:
-                raise DamagedError(f"after {last!r} stands what is no record")
-            last = name
-            yield name, record
-
-    def _make(self, *, existed: bool) -> bytes:
-        """Write the first records of a new store; return its id."""
-        if next(self.journal.scan(b"", _ANY), None) is not None:
+        self.key: Key | None = None
+        """What `cipher` was made from."""
+        self.let_go: Callable[[], None] = _nothing
+        """Called when the store has been closed."""
+        stored = ledger.about.version
+        if version is not None and version < stored:
             raise StoreFormatError(
-                f"{self.url.text} holds records and no format: it is no store of "
-                "stateward, or it is damaged"
+                f"{self.text} has been through migration {stored}, and the newest one "
+                f"here is {version}"
             )
-        # A store that was removed is made anew; one that is there was not empty.
-        newest = acknowledged(self._mark_path) if existed else 0
-        if newest:
-            raise CorruptStoreError(
-                f"{self.url.text} holds nothing, commit {newest} had been "
-                f"acknowledged; to begin a new store, remove {self._mark_path}"
-            )
-        store_id = uuid4().bytes
-        about = {"format": FORMAT, "id": store_id.hex()}
-        rows = {
-            FORMAT_NAME: guard(FORMAT_NAME, orjson.dumps(about)),
-            **progress_row(0, 0, 0, 0.0),
-        }
-        self.journal.commit(rows, sync=True)
-        return store_id
+        self._lifts = version is not None
+        self.version = stored if version is None else version
+        """Of the newest migration; owners that are older are lifted to it."""
+
+    @property
+    def time(self) -> float:
+        """When something was committed last, in seconds since the epoch; 0: never."""
+        return self.ledger.progress.time
+
+    @property
+    def floor(self) -> int:
+        """Revision that no owner which holds nothing may begin below."""
+        return self.ledger.progress.floor
 
     # -------------------------------------------------------------- owners
 
-    def load(self, state: OwnerState) -> None:
-        """Fill a new state with what is stored of its owner."""
+    def load(self, state: OwnerState, *, anew: bool = False) -> None:
+        """Fill a new state with what is stored of its owner.
+
+        Args:
+            state: Of the owner.
+            anew: Whether one that has moved away begins here once more.
+        """
         scope = state.scope
         prefix, stop = entry_range(scope)
         name = head_name(scope)
-        cipher, offset = self._cipher, self.offset
+        offset = self.offset
+        self._check_stays(scope)
         try:
-            record_of_head = self._get(name)
-            head = Head()
-            if record_of_head is not None:
-                head = parse_head(name, record_of_head)
-            found = Head()
-            for name, record in self._scan(prefix, stop):
-                step_name, key = parse_place(name, len(prefix))
-                cell = parse_entry_record(name, record, cipher, offset)
-                found.add(cell.revision)
-                state.restore(step_name, key, cell)
-            if record_of_head is None and not found.entries:
-                self._check_order()
+            head = self.heads.find(scope)
+            found, revisions = Head(), list[int]()
+            if not self._is_elsewhere(scope, head):
+                for name, record in self.ledger.scan(prefix, stop):
+                    step_name, key = parse_place(name, len(prefix))
+                    # RACE: the key may be rotated meanwhile; the newest opens all.
+                    cell = parse_entry_record(name, record, self.cipher, offset)
+                    revisions.append(cell.revision)
+                    state.restore(step_name, key, cell)
+                found.add_all(revisions)
+            if head is None and not found.entries:
+                self.heads.check_order()
         except (DamagedError, ValueError) as error:
             raise CorruptStoreError(
-                f"{self.url.text}: {scope} is damaged at {name!r}: {error}",
+                f"{self.text}: {scope} is damaged at {name!r}: {error}",
                 scope=scope,
             ) from error
+        if head is None:
+            head = Head(version=self.version)
+        if head.moved and not anew:
+            raise StoreError(
+                f"{scope} is not in {self.text} any more, it was moved to "
+                f"{self.ledger.about.moved_to}: call `persist_to` with that",
+                scope=scope,
+            )
+        self._check_head(scope, head, found)
+        state.begin_at(head.revision or self.floor, head.keys, head.size)
+        state.seal = Seal(self, prefix, head_name(scope), head)
+
+    def _check_head(self, scope: OwnerScope, head: Head, found: Head) -> None:
+        """Raise unless what was found is what there must be, and may be used here."""
         if (found.entries, found.checksum) != (head.entries, head.checksum):
             raise CorruptStoreError(
-                f"{self.url.text}: {scope} has {found.entries} records of which the "
+                f"{self.text}: {scope} has {found.entries} records of which the "
                 f"revisions add up to {found.checksum}; {head.entries} and "
                 f"{head.checksum} were committed",
                 scope=scope,
             )
-        state.begin_at(head.revision or self.floor, head.keys, head.size)
-        state.seal = Seal(prefix, head_name(scope), head)
+        if head.version > self.version:
+            raise StoreFormatError(
+                f"{self.text}: {scope} has been through migration {head.version}, and "
+                f"the newest one here is {self.version}",
+                scope=scope,
+            )
+
+    def _is_elsewhere(self, scope: OwnerScope, head: Head | None) -> bool:
+        """Return whether what lies here of an owner counts for nothing."""
+        if head is not None:
+            return head.moved
+        clearing = self.ledger.about.clearing
+        return clearing is not None and clearing == owner_name(scope)
+
+    def holds(self, scope: OwnerScope) -> int | None:
+        """Return the newest revision of an owner that is here; `None` if it is not.
+
+        Raises:
+            CorruptStoreError: Its head is damaged.
+            StoreError: It may be in another store. Effect: none.
+        """
+        self._check_stays(scope)
+        try:
+            head = self.heads.find(scope)
+        except DamagedError as error:
+            raise CorruptStoreError(
+                f"{self.text}: the head of {scope} is damaged: {error}", scope=scope
+            ) from error
+        return None if head is None or head.moved else head.revision
+
+    def _check_stays(self, scope: OwnerScope) -> None:
+        """Raise if a crash has left open whether an owner is here."""
+        leaving, moved_to = self.ledger.about.leaving, self.ledger.about.moved_to
+        if leaving is not None and leaving == owner_name(scope):
+            raise StoreError(
+                f"{scope} may have moved from {self.text} to {moved_to}: call "
+                "`persist_to` with that",
+                scope=scope,
+            )
 
     def usages(self) -> Iterator[tuple[OwnerScope, int, int, int]]:
         """Yield each owner that holds anything: scope, keys, bytes, and all records.
@@ -239,46 +214,15 @@ class DurableStore:
         Raises:
             CorruptStoreError: A head is damaged or missing.
         """
-        name = STORE
-        try:
-            for name, record in self._heads():
-                scope, _ = parse_owner(name)
-                head = parse_head(name, record)
+        for scope, head in self.heads.all():
+            if not head.moved:
                 yield scope, head.keys, head.size, head.entries
-        except (DamagedError, ValueError) as error:
-            raise CorruptStoreError(
-                f"{self.url.text}: the heads are damaged at {name!r}: {error}"
-            ) from error
 
-    def _heads(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield every head; raise if one is missing, or they are out of order."""
-        count = owners = 0
-        # One scan, so that both numbers are of one moment.
-        for name, record in self._scan(STORE, ENTRIES):
-            if not name.startswith(STORE):
-                count += 1
-                yield name, record
-            elif name == PROGRESS_NAME:
-                _, owners, _, _ = _PROGRESS.unpack(unguard(name, record))
-        if count != owners:
-            raise DamagedError(f"{count} owners are found, {owners} were committed")
-
-    def _check_order(self) -> None:
-        """Raise unless an owner that was not found is one that holds nothing.
-
-        A damaged name leads a search astray, so that it misses what is there. Where
-        all heads are there and in order, there is none.
-
-        Cost: O(owners) once, then nothing; some 1.2 us an owner.
-        """
-        if self._in_order:
-            return
-        try:
-            for _ in self._heads():
-                pass
-        except DamagedError as error:
-            raise DamagedError(f"it is not there, and may be lost: {error}") from error
-        self._in_order = True
+    def outdated(self) -> Iterator[OwnerScope]:
+        """Yield each owner that has migrations to go through."""
+        for scope, head in self.heads.all():
+            if not head.moved and head.version < self.version:
+                yield scope
 
     # ------------------------------------------------------------- commits
 
@@ -286,44 +230,72 @@ class DurableStore:
         self, work: Iterable[tuple[OwnerState, Sequence[Event]]], *, sync: bool
     ) -> None:
         """Write the events of each owner, in order; all of them or none."""
-        if self.poisoned is not None:
-            raise StorePoisonedError(
-                f"{self.url.text} takes no writes until it is reopened: {self.poisoned}"
-            )
         rows: dict[bytes, bytes | None] = {}
         heads: list[tuple[Seal, Head]] = []
-        floor, owners = self.floor, self.owners
         for state, events in work:
             seal = state.seal
-            if not isinstance(seal, Seal):
-                raise InvariantError(f"{state.scope} was not loaded from the store")
-            head = self._collect(rows, seal, events)
-            heads.append((seal, head))
-            owners += bool(head.entries) - bool(seal.head.entries)
-            rows[seal.head_name] = head_record(seal.head_name, head)
-            if not head.entries:
-                rows[seal.head_name] = None
+            if not isinstance(seal, Seal) or seal.store is not self:
+                raise InvariantError(f"{state.scope} was not loaded from {self.text}")
+            heads.append((seal, self._collect(rows, seal, events)))
+        self.write(rows, heads, sync=sync)
+
+    def poison(self, reason: str) -> None:
+        """Take no more commits, for nobody knows what the last one has written."""
+        self.ledger.poisoned = reason
+
+    def is_outdated(self, state: OwnerState) -> bool:
+        """Return whether a state, as it was loaded, has migrations to go through."""
+        return isinstance(state.seal, Seal) and state.seal.head.version < self.version
+
+    def lift(self, state: OwnerState, events: Sequence[Event]) -> bool:
+        """Write what migrations did to an owner; `False` if it has changed since."""
+        seal = state.seal
+        # An interrupt may have kept the caller of an earlier one from seeing its end.
+        if (
+            not isinstance(seal, Seal)
+            or (self.heads.find(state.scope) or Head(version=self.version)) != seal.head
+        ):
+            return False
+        self.commit([(state, events)], sync=True)
+        return True
+
+    def write(
+        self,
+        rows: dict[bytes, bytes | None],
+        heads: Iterable[tuple[Seal, Head]],
+        *,
+        sync: bool,
+        about: About | None = None,
+    ) -> None:
+        """Write records, and the heads they lead to; see `Ledger.write`."""
+        heads, owners, floor = list(heads), 0, 0
+        for seal, head in heads:
+            stays = bool(head.entries) or head.moved
+            owners += stays - (bool(seal.head.entries) or seal.head.moved)
+            rows[seal.head_name] = None
+            if stays:
+                rows[seal.head_name] = head_record(seal.head_name, head)
+            else:
                 floor = max(floor, head.revision)
-        commits, now = self.commits + 1, max(self.time, time.time())
-        rows.update(progress_row(commits, owners, floor, now))
-        try:
-            self.journal.commit(rows, sync=sync)
-            # Whatever was written counts from here on, acknowledged or not.
-            self._progress(commits, owners, floor, now)
+        if self.version > self.ledger.about.version and heads:
+            about = replace(about or self.ledger.about, version=self.version)
+
+        def then() -> None:
             for seal, head in heads:
                 seal.head = head
-            if sync:
-                self._mark.advance(commits)
-        except BaseException as error:
-            if getattr(error, "effect", "unknown") != "none":
-                self.poisoned = f"commit {commits} failed: {error}"
-            raise
+
+        self.ledger.write(
+            rows, sync=sync, owners=owners, floor=floor, about=about, then=then
+        )
 
     def _collect(
         self, rows: dict[bytes, bytes | None], seal: Seal, events: Iterable[Event]
     ) -> Head:
         """Add the newest version of each entry to `rows`; return the owner's head."""
         head = seal.head.copy()
+        head.moved = False
+        if self._lifts:
+            head.version = self.version
         newest: dict[tuple[str | None, str], Cell] = {}
         for revision, changes, keys, size, _ in events:
             for cell in changes:
@@ -335,34 +307,74 @@ class DurableStore:
             if cell.expires == DELETED:
                 rows[name] = None
             else:
-                rows[name] = entry_record(name, cell, self.offset, self._cipher)
+                rows[name] = entry_record(name, cell, self.offset, self.cipher)
         return head
+
+    # --------------------------------------------------------------- moves
+
+    def arrive(self, scope: OwnerScope) -> Arrival:
+        """Begin to take in an owner."""
+        return Arrival(self, scope)
+
+    def scope_of(self, owner: bytes) -> OwnerScope:
+        """Return the owner that a part of names stands for."""
+        return parse_owner(ENTRIES + owner)[0]
+
+    def check_complete(self) -> None:
+        """Raise `StoreError` if a move has left some of it in another store."""
+        self.ledger.check_whole()
+        about = self.ledger.about
+        if about.moved_to is not None and (
+            about.leaving is not None or any(head.moved for _, head in self.heads.all())
+        ):
+            raise StoreError(
+                f"some of {self.text} was moved to {about.moved_to}: open it, and call "
+                "`persist_to` with that, to have all of it in one"
+            )
+
+    def leave(self, scope: OwnerScope, to: str) -> None:
+        """Note that an owner is about to be in another store.
+
+        Args:
+            scope: Of the owner.
+            to: URL of the other store.
+        """
+        self.ledger.note(leaving=owner_name(scope), moved_to=to)
+
+    def depart(self, scope: OwnerScope, to: str) -> None:
+        """Note that an owner is in another store now, and what it leaves counts not.
+
+        Args:
+            scope: Of the owner.
+            to: URL of the other store.
+        """
+        # One is noted at a time, and a commit that failed may have left another.
+        while self.clear_some():
+            pass
+        seal = Seal(self, entry_range(scope)[0], head_name(scope), Head())
+        seal.head = self.heads.find(scope) or Head()
+        old = seal.head
+        head = Head(revision=old.revision, version=old.version, moved=True)
+        about = replace(
+            self.ledger.about, leaving=None, clearing=owner_name(scope), moved_to=to
+        )
+        self.write({}, [(seal, head)], sync=True, about=about)
+
+    def clear_some(self) -> bool:
+        """Remove some of what counts for nothing; return whether there may be more."""
+        about = self.ledger.about
+        if about.clearing is None:
+            return False
+        found = self.ledger.journal.scan(*owner_range(about.clearing))
+        names = [name for name, _ in islice(found, CLEAR_ROWS)]
+        if not names:
+            about = replace(about, clearing=None)
+        self.ledger.write(dict.fromkeys(names), sync=False, about=about)
+        return bool(names)
 
     def close(self) -> None:
         """Let go of the store; idempotent."""
         try:
-            self._note_time()
+            self.ledger.close()
         finally:
-            self.journal.close()
-            self._mark.close()
-            if self._lock is not None:
-                self._lock.release()
-
-    def _note_time(self) -> None:
-        """Have whatever has expired by now stay so, though the clock be set back."""
-        now = time.time()
-        if self._read_only or self.poisoned is not None or now <= self.time:
-            return
-        row = progress_row(self.commits, self.owners, self.floor, now)
-        try:
-            self.journal.commit(row, sync=False)
-        except StateError:
-            pass  # closed before, or it cannot be written: then the clock is believed
-
-
-def progress_row(
-    commits: int, owners: int, floor: int, now: float
-) -> dict[bytes, bytes]:
-    """Return the store's own record of how far it has come, by its name."""
-    content = _PROGRESS.pack(commits, owners, floor, now)
-    return {PROGRESS_NAME: guard(PROGRESS_NAME, content)}
+            self.let_go()

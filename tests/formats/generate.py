@@ -13,7 +13,7 @@ from typing import Final
 
 from stateward import JsonValue, StateManager
 from stateward.actors.core.scopes import parse_scope
-from stateward.actors.store.store import FORMAT
+from stateward.actors.store.about import FORMAT
 from stateward.testing import SimulatedClock
 from stateward.workflows import Sequential, StepContext, step
 

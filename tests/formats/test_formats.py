@@ -1,7 +1,7 @@
 """Stores of every format that was ever released can be read, and gone on with.
 
 `NAME.db` is a store, `NAME.db.mark` its mark, `NAME.json` what it must hold; they are
-never changed. For a new format raise `FORMAT` in `stateward.actors.store.store`, run
+never changed. For a new format raise `FORMAT` in `stateward.actors.store.about`, run
 `python -m tests.formats.generate ENGINE` for each engine, and commit the three new
 files; the stores of older formats stay, and must still be read.
 """
@@ -15,7 +15,7 @@ import pytest
 
 from stateward import CorruptStoreError, StateManager
 from stateward.actors.core.scopes import parse_scope
-from stateward.actors.store.store import FORMAT
+from stateward.actors.store.about import FORMAT
 from tests.formats.generate import content, reading_clock
 
 HERE: Final = Path(__file__).parent

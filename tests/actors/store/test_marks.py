@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from stateward.actors.store.marks import Mark
+from stateward.actors.store.marks import FileMark
 
 OURS: Final = b"a" * 16
 FOREIGN: Final = b"b" * 16
@@ -21,9 +21,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(path: Path, store_id: bytes = OURS) -> Iterator[Mark]:
+def opened(path: Path, store_id: bytes = OURS) -> Iterator[FileMark]:
     """Open the mark, and close it at the end."""
-    with closing(Mark(str(path), store_id)) as mark:
+    with closing(FileMark(str(path))) as mark:
+        mark.choose(store_id)
         yield mark
 
 
@@ -36,8 +37,8 @@ def write(path: Path, *commits: int, store_id: bytes = OURS) -> None:
 
 def read(path: Path, store_id: bytes = OURS) -> int:
     """Return the commit a mark tells."""
-    with closing(Mark(str(path), store_id, read_only=True)) as mark:
-        return mark.commit
+    with closing(FileMark(str(path), read_only=True)) as mark:
+        return mark.choose(store_id)
 
 
 def test_mark_tells_the_newest_commit(path: Path) -> None:
@@ -120,12 +121,14 @@ def test_mark_put_back_tells_the_older_commit(path: Path) -> None:
 
 def test_mark_is_left_alone_by_a_reader(path: Path) -> None:
     """Opened for reading only, a mark makes no file and changes none."""
-    with closing(Mark(str(path), OURS, read_only=True)) as mark:
+    with closing(FileMark(str(path), read_only=True)) as mark:
+        mark.choose(OURS)
         mark.advance(3)
         assert not path.exists()
     write(path, 4)
     before = path.read_bytes()
-    with closing(Mark(str(path), OURS, read_only=True)) as mark:
+    with closing(FileMark(str(path), read_only=True)) as mark:
+        mark.choose(OURS)
         mark.advance(9)
     assert path.read_bytes() == before
 

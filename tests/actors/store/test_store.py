@@ -20,11 +20,12 @@ from stateward import (
     WorkflowScope,
 )
 from stateward.actors.core.ports import Rows
-from stateward.actors.store import store as store_module
+from stateward.actors.store import opening
+from stateward.actors.store.about import FORMAT_NAME, PROGRESS_NAME
 from stateward.actors.store.memory import MemoryJournal
 from stateward.actors.store.names import head_name
+from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import guard, unguard
-from stateward.actors.store.store import FORMAT_NAME, PROGRESS_NAME, DurableStore
 from stateward.actors.store.urls import StoreUrl, parse_url
 from stateward.testing import SimulatedClock
 from tests.actors.store.stores import (
@@ -137,7 +138,7 @@ def test_store_time_never_goes_back(sqlite_place: Place, wall: Wall) -> None:
     sqlite_place.write(a=1)
     wall.now -= 50
     sqlite_place.write(a=2)
-    with closing(DurableStore(parse_url(sqlite_place.url))) as store:
+    with closing(open_store(parse_url(sqlite_place.url))) as store:
         assert store.time == wall.now + 50
 
 
@@ -286,7 +287,7 @@ def test_store_opened_for_reading_changes_nothing(place: Place) -> None:
     place.write(a=1)
     place.mark.unlink()
     url = parse_url(place.url)
-    with closing(DurableStore(url, read_only=True)) as store:
+    with closing(open_store(url, read_only=True)) as store:
         assert [usage[0] for usage in store.usages()] == [WorkflowScope("w")]
     assert not place.mark.exists()
 
@@ -330,7 +331,7 @@ class Faulty:
 def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Faulty:
     """Return a store in memory whose commits fail when they are told to."""
     faulty = Faulty(FaultyJournal(), f"sqlite:///{tmp_path}/state")
-    monkeypatch.setattr(store_module, "open_journal", faulty.reopen)
+    monkeypatch.setattr(opening, "open_journal", faulty.reopen)
     return faulty
 
 
