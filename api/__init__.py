@@ -40,6 +40,7 @@ from stateward.actors.core.errors import (
     KeyTooLongError,
     LimitError,
     MailboxFullError,
+    MigrationError,
     MissingKeyError,
     OwnerFailedError,
     OwnerStoppedError,
@@ -59,6 +60,7 @@ from stateward.actors.core.errors import (
     UnavailableError,
     UsageError,
     ValueTooLargeError,
+    WrongKeyError,
     WrongTypeError,
 )
 from stateward.actors.core.limits import Limits
@@ -75,9 +77,13 @@ from stateward.actors.core.scopes import (
     qualified_name,
 )
 from stateward.actors.core.values import FrozenJson, JsonValue
+from stateward.actors.store.checking import Finding
+from stateward.actors.store.ciphers import KeyProvider, KeyRing
 from stateward.aio import AsyncScopedState, AsyncWorkflowState
 from stateward.handles import ScopedState, WorkflowState
 from stateward.manager import StateManager
+from stateward.migrations import MigratedState, Migration, MigrationReport
+from stateward.moving import MoveReport
 from stateward.snapshots import Entry, Snapshot
 from stateward.stats import Stats
 from stateward.transactions import Transaction, TransactionScope
@@ -104,6 +110,7 @@ __all__ = [
     "DepthError",
     "Dispatcher",
     "Entry",
+    "Finding",
     "FlowChangedError",
     "ForkedError",
     "FrozenJson",
@@ -118,11 +125,18 @@ __all__ = [
     "IterationLimitError",
     "JsonValue",
     "KeyCountError",
+    "KeyProvider",
+    "KeyRing",
     "KeyTooLongError",
     "LimitError",
     "Limits",
     "MailboxFullError",
+    "MigratedState",
+    "Migration",
+    "MigrationError",
+    "MigrationReport",
     "MissingKeyError",
+    "MoveReport",
     "OwnerFailedError",
     "OwnerStoppedError",
     "QuarantinedError",
@@ -152,6 +166,7 @@ __all__ = [
     "ValueTooLargeError",
     "WorkflowScope",
     "WorkflowState",
+    "WrongKeyError",
     "WrongTypeError",
     "parse_name",
     "parse_scope",

@@ -143,9 +143,11 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
                 plain = False  # Not to be stored; `pack` says why.
             if not plain:
                 cell.value, cell.size, cell.depth = pack(value)
-            revision: Revision | None = ref.attempt(cell)
-            if revision is not None and revision is not BUSY:
-                return revision
+            reply = ref.attempt(cell)
+            if type(reply) is int:
+                return reply  # type: ignore[return-value]  # as a revision is
+            if type(reply) is Deferred:
+                return cast("Revision", reply.wait())
         if durability is not None:
             check_durability(durability)
         sync = durability == "synced"

@@ -23,17 +23,13 @@ from stateward.actors.core.scopes import (
 from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.supervisor import Supervisor
-from stateward.actors.runtime.vault import Storage
-from stateward.actors.store.store import DurableStore
-from stateward.actors.store.urls import MEMORY, parse_url
-from stateward.handles import (
-    Durability,
-    ScopedState,
-    WorkflowState,
-    check_durability,
-)
+from stateward.actors.store.ciphers import Key
+from stateward.handles import Durability, ScopedState, WorkflowState
+from stateward.migrations import Migration
 from stateward.resumption import UNSET, Resumption
 from stateward.stats import Stats, stats_of, workflow_ids
+from stateward.storage import open_storage
+from stateward.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from stateward.workflows.aio import AsyncRuns
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
     from stateward.workflows.strategies import Access
 
 
-class StateManager(Resumption):
+class StateManager(Resumption, Upkeep):
     """All state of one application: global, of workflows and their steps, and custom.
 
     Every workflow is owned by one actor, which alone changes it; reads come from a
@@ -69,7 +65,8 @@ class StateManager(Resumption):
         *,
         durability: Durability = "synced",
         limits: Limits | None = None,
-        migrations: Iterable[object] = (),
+        migrations: Iterable[Migration] | None = (),
+        key: Key | None = None,
         clock: Clock | None = None,
         dispatcher: Dispatcher | None = None,
         idle_timeout: float | None = 60.0,
@@ -86,7 +83,11 @@ class StateManager(Resumption):
                 anybody can read it. `synced`: it outlives power loss. `buffered`: it
                 outlives the process, and power loss after `flush_interval`.
             limits: What each owner may hold; `Limits()` if `None`.
-            migrations: None yet; this version refuses any.
+            migrations: What lifts state that an older version of the application wrote,
+                from version 1 on without gaps; a store that has been through newer ones
+                is refused. `None`, for tools: leave everything at the version it has.
+            key: Seals the values in the store: 32 bytes, or a `KeyProvider`, such as
+                `KeyRing(new, old)`. Names of scopes and keys stay readable.
             clock: What time it is; the system's if `None`.
             dispatcher: Who runs queued messages; a small pool of threads if `None`.
             idle_timeout: Seconds after which an unused owner is let go, its state being
@@ -99,31 +100,23 @@ class StateManager(Resumption):
             UsageError: An argument is not what it should be. Effect: none.
             StoreLockedError: Another manager has the store open. Effect: none.
             StoreFormatError: The store is of a newer version, or none of ours.
+            WrongKeyError: The store is sealed with another key, or not at all.
             CorruptStoreError: The store has lost what had been acknowledged.
             StoreError: The store cannot be opened. Effect: none.
         """
-        url = parse_url(store)
-        check_durability(durability)
-        if tuple(migrations):
-            raise UsageError("this version runs no migrations yet")
         if limits is not None and not isinstance(limits, Limits):
             raise UsageError(f"limits is {limits!r}, not Limits or None")
         check_ttl(idle_timeout, "idle_timeout")
         check_ttl(ask_timeout, "ask_timeout")
-        check_ttl(flush_interval, "flush_interval")
-        if cache_bytes is not None and (
-            type(cache_bytes) is not int or cache_bytes < 1
-        ):
-            raise UsageError(f"cache_bytes is {cache_bytes!r}, not an integer >= 1")
-        self.store = store
-        storage = None
-        if url.scheme != MEMORY:
-            storage = Storage(
-                store=DurableStore(url),
-                synced=durability == "synced",
-                flush_interval=flush_interval,
-                cache_bytes=cache_bytes,
-            )
+        storage = open_storage(
+            store,
+            durability=durability,
+            migrations=migrations,
+            key=key,
+            flush_interval=flush_interval,
+            cache_bytes=cache_bytes,
+        )
+        self._url = store
         self._engine = Engine(
             limits=limits or Limits(),
             clock=clock,
@@ -153,6 +146,13 @@ class StateManager(Resumption):
     def __repr__(self) -> str:
         """Name the store."""
         return f"<StateManager of {self.store!r}>"
+
+    @property
+    def store(self) -> str:
+        """URL of the store, while a move is under way of the one it begins at."""
+        vault = self._engine.directory.vault
+        origin = None if vault is None else vault.placement.origin
+        return self._url if origin is None else origin.text
 
     # ---------------------------------------------------------------- handles
 

@@ -108,6 +108,9 @@ def test_manager_refuses_what_is_no_scope(manager: StateManager, scope: Any) -> 
         ({"durability": "always"}, UsageError),
         ({"durability": None}, UsageError),
         ({"migrations": [object()]}, UsageError),
+        ({"migrations": 5}, UsageError),
+        ({"key": bytes(32)}, UsageError),
+        ({"store": "sqlite:///state.db", "key": bytes(31)}, UsageError),
         ({"limits": {"max_keys": 1}}, UsageError),
         ({"idle_timeout": 0}, UsageError),
         ({"ask_timeout": -1}, UsageError),
@@ -115,12 +118,17 @@ def test_manager_refuses_what_is_no_scope(manager: StateManager, scope: Any) -> 
     ],
 )
 def test_manager_is_not_made_of_bad_arguments(
-    arguments: dict[str, Any], kind: type[UsageError]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: dict[str, Any],
+    kind: type[UsageError],
 ) -> None:
-    """A bad argument is refused, and leaves no thread and no warning behind."""
+    """A bad argument is refused, and leaves no thread, file or warning behind."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(kind) as caught:
         StateManager(**arguments)
     assert type(caught.value) is kind
+    assert list(tmp_path.iterdir()) == []
     gc.collect()
 
 
