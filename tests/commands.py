@@ -39,7 +39,11 @@ def invoke(
     """Return what `stateward` does with `args`; without `obj`, on the real stores."""
     stores = Shared(obj) if isinstance(obj, StateManager) else obj
     # A variable of whoever runs the tests must not choose the store.
-    variables = {"STATEWARD_STORE": None, **(env or {})}
+    variables = {
+        "STATEWARD_STORE": None,
+        "STATEWARD_KEY_FILE": None,
+        **(env or {}),
+    }
     return CliRunner().invoke(
         stateward, args, obj=stores, input=input, env=variables, prog_name="stateward"
     )

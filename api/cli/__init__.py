@@ -1,4 +1,4 @@
-"""The command line: `stateward run`, `stateward state` and `stateward runs`.
+"""The command line: flows, state, and the upkeep of stores.
 
 Needs the extra `cli`, that is click and rich; nothing else in the library imports them,
 or this package. Like any user it may import the public face and `stateward.workflows`.

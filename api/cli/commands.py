@@ -6,16 +6,22 @@ from typing import Any, Final
 import click
 
 from stateward.actors.core.errors import StateError, UsageError
+from stateward.cli.copies import backup, copy, restore
 from stateward.cli.documents import one_line
-from stateward.cli.run import INTERRUPTED, run
+from stateward.cli.exports import export, import_
+from stateward.cli.migrate import migrate
+from stateward.cli.run import run
 from stateward.cli.runs import runs
+from stateward.cli.signals import Terminated, exit_code_of, terminations_raised
 from stateward.cli.state import state
+from stateward.cli.upkeep import check, compact, rotate_key, stats
 
 EPILOG: Final = """\b
 Examples:
   stateward run shop.flows:checkout --id order-123 --input '{"sku": 7}'
   stateward runs --store URL
   stateward state show workflow:order-123 --store URL
+  stateward backup backups/monday.db --store sqlite:///state.db
 
 \b
 Shell completion:
@@ -45,13 +51,15 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Carry out the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with terminations_raised():
+                return super().invoke(ctx)
         except StateError as error:
             kind = Misuse if isinstance(error, UsageError) else Refusal
             raise kind(error) from None
-        except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
-            ctx.exit(INTERRUPTED)
+        except KeyboardInterrupt as interrupt:
+            how = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
+            click.echo(how, err=True)
+            ctx.exit(exit_code_of(interrupt))
 
 
 @click.group(
@@ -61,8 +69,22 @@ class Commands(click.Group):
 )
 @click.version_option(version("stateward"), prog_name="stateward")
 def stateward() -> None:
-    """Run workflows, and read and change their state."""
+    """Run workflows, read and change their state, and look after where it is kept."""
 
 
-for command in (run, runs, state):
+for command in (
+    run,
+    runs,
+    state,
+    migrate,
+    backup,
+    restore,
+    copy,
+    export,
+    import_,
+    check,
+    compact,
+    stats,
+    rotate_key,
+):
     stateward.add_command(command)

@@ -1,21 +1,21 @@
 """`stateward run`: run a flow, show how it goes, and tell how it ended."""
 
 import contextlib
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import click
 
-from stateward.actors.core.errors import RecordedError, UsageError
+from stateward.actors.core.errors import RecordedError, StoreFormatError, UsageError
 from stateward.cli.documents import described, one_line, printable, read_input, to_json
 from stateward.cli.live import View, shown
-from stateward.cli.load import find_flow
+from stateward.cli.load import find_flow, find_migrations
 from stateward.cli.progress import Progress
+from stateward.cli.signals import Terminated, exit_code_of, interrupts_ignored
 from stateward.cli.stores import store_option, stores_of
 from stateward.manager import StateManager
+from stateward.migrations import Migration
 from stateward.resumption import UNSET
 from stateward.workflows import RunResult, Status
 from stateward.workflows.flows import Node
@@ -28,8 +28,6 @@ EXIT_CODES: Final = {
     Status.TIMED_OUT: 5,
     Status.CANCELLED: 6,
 }
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 EPILOG: Final = """\b
 Exit codes:
@@ -41,6 +39,7 @@ Exit codes:
   5    timed out
   6    cancelled from inside
   130  cancelled by Ctrl-C
+  143  cancelled by SIGTERM
 
 \b
 Examples:
@@ -48,6 +47,7 @@ Examples:
   stateward run ./shop.py:checkout --id order-123 --input order.json
   cat order.json | stateward run shop.flows:checkout --id order-123 --input -
   stateward run shop.flows:checkout --id order-123 --json | jq .output
+  stateward run shop.flows:checkout --id order-123 --migrations shop.flows:migrations
 """
 
 
@@ -62,6 +62,12 @@ Examples:
     "input. Left out, a run that is continued keeps its own.",
 )
 @store_option
+@click.option(
+    "--migrations",
+    metavar="MODULE:NAME",
+    help="What state that an older version wrote goes through first: a list of "
+    "migrations, or a function that returns one.",
+)
 @click.option("--restart", is_flag=True, help="Begin anew instead of continuing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_context
@@ -71,6 +77,7 @@ def run(
     workflow_id: str,
     given: str | None,
     store: str,
+    migrations: str | None,
     restart: bool,
     as_json: bool,
 ) -> None:
@@ -86,12 +93,28 @@ def run(
         raise UsageError(f"--input: {error}") from None
     with steps_print_elsewhere() if as_json else contextlib.nullcontext():
         node = find_flow(flow)
-        with stores_of(context).open(store) as manager:
-            result, interrupted = carry_out(
+        chain = () if migrations is None else find_migrations(migrations)
+        with opened(context, store, chain) as manager:
+            result, interrupt = carry_out(
                 manager, node, workflow_id, value, restart=restart, quiet=as_json
             )
     click.echo(to_json(document_of(result)) if as_json else summary_of(result))
-    context.exit(INTERRUPTED if interrupted else EXIT_CODES[result.status])
+    code = EXIT_CODES[result.status]
+    context.exit(code if interrupt is None else exit_code_of(interrupt))
+
+
+def opened(
+    context: click.Context, url: str, migrations: Sequence[Migration]
+) -> contextlib.AbstractContextManager[StateManager]:
+    """Return a manager; say what is missing if the state has been migrated further."""
+    try:
+        return stores_of(context, migrations=migrations).open(url)
+    except StoreFormatError as error:
+        if migrations or "been through migration" not in str(error):
+            raise
+        raise StoreFormatError(
+            f"{one_line(error)}: name the application's with --migrations"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -109,8 +132,8 @@ def carry_out(
     *,
     restart: bool,
     quiet: bool,
-) -> tuple[RunResult, bool]:
-    """Run a flow and show it; return how it ended, and whether Ctrl-C ended it."""
+) -> tuple[RunResult, KeyboardInterrupt | None]:
+    """Run a flow and show it; return how it ended, and what interrupted it."""
     progress = Progress(node)
     if not restart:
         earlier = manager.run_state(workflow_id)
@@ -124,34 +147,21 @@ def carry_out(
             restart=restart,
             on_event=None if view is None else view.on_event,
         )
-        result, interrupted = wait_for(started)
+        result, interrupt = wait_for(started)
         if view is not None:
             view.finish(result)
-    return result, interrupted
+    return result, interrupt
 
 
-def wait_for(started: Run) -> tuple[RunResult, bool]:
-    """Wait until a run is over; Ctrl-C cancels it."""
+def wait_for(started: Run) -> tuple[RunResult, KeyboardInterrupt | None]:
+    """Wait until a run is over; Ctrl-C and SIGTERM cancel it."""
     try:
-        return started.result(), False
-    except KeyboardInterrupt:
+        return started.result(), None
+    except KeyboardInterrupt as interrupt:
         with interrupts_ignored():
-            was_under_way = started.cancel("it was interrupted by Ctrl-C")
-            return started.result(), was_under_way
-
-
-@contextlib.contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Let a second Ctrl-C wait: cancelling takes no step's time."""
-
-    def ignore(_number: int, _frame: FrameType | None) -> None:
-        return
-
-    before = signal.signal(signal.SIGINT, ignore)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+            who = "SIGTERM" if isinstance(interrupt, Terminated) else "Ctrl-C"
+            was_under_way = started.cancel(f"it was interrupted by {who}")
+            return started.result(), interrupt if was_under_way else None
 
 
 def summary_of(result: RunResult) -> str:

@@ -77,6 +77,11 @@ def read_scope(text: str) -> StateScope:
     return parse_scope(text if text.endswith(":") or not text else f"{text}:")
 
 
+def scope_text(scope: StateScope) -> str:
+    """Return a scope as `read_scope` reads it."""
+    return scope.prefix().removesuffix(":") or "global"
+
+
 scope_argument = click.argument("scope", type=ScopeType())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -1,6 +1,8 @@
 """The command itself: help, errors in one line, and what happens without its extra."""
 
+import re
 import runpy
+import signal
 import sys
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -8,6 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from stateward import StateManager, cli
+from stateward.cli.commands import stateward
 from stateward.cli.stores import Stores
 from tests.commands import invoke
 from tests.threads import run_script
@@ -25,11 +28,18 @@ except SystemExit as error:
 
 
 class Pressed(Stores):
-    """Stores at which somebody presses Ctrl-C."""
+    """Stores at which somebody sends a signal."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        """Take the signal."""
+        self._number = number
 
     def open(self, url: str) -> AbstractContextManager[StateManager]:
         """Be interrupted."""
-        raise KeyboardInterrupt(url)
+        # Or a defect would end the tests and not fail one.
+        assert signal.getsignal(self._number) is not signal.SIG_DFL
+        signal.raise_signal(self._number)
+        raise AssertionError(f"{url} is opened all the same")
 
     def keeps(self, url: str) -> bool:
         """Say that the store can be looked at."""
@@ -66,6 +76,16 @@ def test_package_run_as_a_module_is_the_command(
         ("state", "set"),
         ("state", "delete"),
         ("state", "keys"),
+        ("migrate",),
+        ("backup",),
+        ("restore",),
+        ("copy",),
+        ("export",),
+        ("import",),
+        ("check",),
+        ("compact",),
+        ("stats",),
+        ("rotate-key",),
     ],
 )
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -105,12 +125,27 @@ def test_misuse_exits_with_two_in_one_line(manager: StateManager) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_interrupt_outside_a_run_exits_like_a_shell() -> None:
-    """Ctrl-C while a store is opened exits with 130 and shows no traceback."""
-    done = invoke(Pressed(), "runs", "--store", "any://")
-    assert done.exit_code == 130
-    assert done.stderr == "interrupted\n"
-    assert not done.stdout
+@pytest.mark.parametrize(
+    ("number", "code", "told"),
+    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "terminated\n")],
+)
+def test_signal_outside_a_run_exits_like_a_shell(
+    number: signal.Signals, code: int, told: str
+) -> None:
+    """A signal while a store is opened gives its own exit code and no traceback."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        done = invoke(Pressed(number), "runs", "--store", "any://")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (done.exit_code, done.stdout, done.stderr) == (code, "", told)
+
+
+def test_group_lists_every_command() -> None:
+    """`stateward --help` is where commands are found, each with what it does."""
+    done = invoke(None, "--help")
+    for name in stateward.commands:
+        assert re.search(rf"^  {name}  +\w.+\w", done.stdout, re.MULTILINE), name
 
 
 @pytest.mark.slow

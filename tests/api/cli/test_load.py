@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stateward.actors.core.errors import UsageError
-from stateward.cli.load import find_flow
+from stateward.cli.load import find_flow, find_migrations
 from stateward.workflows import Sequential, Step
 
 SOURCE = """
@@ -20,6 +20,25 @@ class flows:
 
 checkout = Sequential("checkout", load)
 number = 7
+
+
+class First:
+    version = 1
+
+    def migrate(self, state):
+        state["first"] = True
+
+
+migrations = [First()]
+twice = (First(), First())
+
+
+def made():
+    return tuple(migrations)
+
+
+def failing():
+    raise ValueError("not\\ntoday")
 """
 
 
@@ -98,3 +117,37 @@ def test_file_does_not_replace_a_module(folder: Path) -> None:
     (folder / "json.py").write_text(SOURCE, encoding="utf-8")
     assert find_flow("json.py:checkout").name == "checkout"
     assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize("name", ["migrations", "made"])
+@pytest.mark.usefixtures("folder")
+def test_migrations_are_a_list_or_what_returns_one(name: str) -> None:
+    """Either is found where a flow is, and a tuple is as good as a list."""
+    (migration,) = find_migrations(f"cli_shop:{name}")
+    assert migration.version == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("cli_shop", "does not name migrations; write MODULE:NAME or FILE.py:NAME"),
+        ("no_such:a", "there is no module 'no_such'"),
+        ("no_such.py:a", r"there is no file 'no_such\.py'"),
+        ("cli_shop:pay", "'cli_shop' has no 'pay'; its lists are migrations, twice$"),
+        ("signal:pay", "'signal' has no 'pay'; it has no list$"),
+        ("cli_shop:number", "'cli_shop:number' is a int, not a list of migrations$"),
+        ("cli_shop:First", "'cli_shop:First' is a First, not a list of migrations$"),
+        ("cli_shop:twice", "there are two migrations 1$"),
+        (
+            "cli_shop:failing",
+            r"gives no migrations: ValueError: not today \(cli_shop\.py, line \d+\)$",
+        ),
+        ("sys:path", " is no migration: "),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_migrations_that_are_not_there_are_refused(target: str, message: str) -> None:
+    """The message says in one line what is missing or what it is instead."""
+    with pytest.raises(UsageError, match=message) as caught:
+        find_migrations(target)
+    assert "\n" not in str(caught.value)

@@ -1,21 +1,23 @@
 """`stateward run`: exit codes, what is printed where, going on, and Ctrl-C."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stateward import JsonValue, StateManager
-from stateward.cli.run import EXIT_CODES, interrupts_ignored
+from stateward.cli.run import EXIT_CODES
+from stateward.cli.signals import Terminated
+from stateward.migrations import MigratedState
 from stateward.testing import SimulatedClock
 from stateward.workflows import Sequential, Status, StepContext, step
 from stateward.workflows.runs import Run
+from tests.api.cli.processes import begun
 from tests.commands import invoke, publish
-from tests.threads import WAIT, Gate
+from tests.threads import Gate
 
 STUCK = """
 import threading
@@ -30,13 +32,6 @@ def wait(ctx):
 
 
 flow = Sequential("stuck", wait)
-"""
-MAIN = """
-import signal
-from stateward.cli import main
-# A shell may have started the tests with the signal ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-main()
 """
 
 
@@ -195,14 +190,22 @@ def test_run_on_an_unknown_store_exits_with_two(
     assert done.stderr.startswith("Error: no store for 'nosuch://here'")
 
 
+@pytest.mark.parametrize(
+    ("interrupt", "code", "who"),
+    [(KeyboardInterrupt(), 130, "Ctrl-C"), (Terminated(), 143, "SIGTERM")],
+)
 def test_run_is_cancelled_by_an_interrupt(
-    manager: StateManager, monkeypatch: pytest.MonkeyPatch
+    interrupt: KeyboardInterrupt,
+    code: int,
+    who: str,
+    manager: StateManager,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ctrl-C while it is waited for cancels the run, tells it, and exits with 130."""
+    """Ctrl-C or SIGTERM cancels the run that is waited for, and has its exit code."""
     gate = Gate()
     publish(monkeypatch, flow=Sequential("f", step(name="s")(lambda _: gate(1))))
     wait: Callable[..., object] = Run.result
-    interrupts = [KeyboardInterrupt()]
+    interrupts = [interrupt]
 
     def interrupted(run: Run, timeout: float | None = None) -> object:
         if interrupts:
@@ -210,46 +213,89 @@ def test_run_is_cancelled_by_an_interrupt(
             raise interrupts.pop()
         return wait(run, timeout)
 
+    cancel: Callable[..., bool] = Run.cancel
+    reasons: list[str] = []
+
+    def cancelled(run: Run, reason: str) -> bool:
+        reasons.append(reason)
+        return cancel(run, reason)
+
     monkeypatch.setattr(Run, "result", interrupted)
+    monkeypatch.setattr(Run, "cancel", cancelled)
     try:
         done = invoke(manager, "run", "shop:flow", "--id", "w")
     finally:
         gate.open()
-    assert done.exit_code == 130
+    assert done.exit_code == code
     assert done.stdout == "f of w: cancelled in 0 s\n"
     state = manager.run_state("w")
     assert state is not None
     assert state.status is Status.CANCELLED
+    assert reasons == [f"it was interrupted by {who}"]
 
 
-def test_interrupts_wait_while_a_run_is_cancelled() -> None:
-    """A second Ctrl-C does nothing in the block, and the handler comes back."""
-    before = signal.getsignal(signal.SIGINT)
-    with interrupts_ignored():
-        signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+class Rename:
+    """A migration."""
+
+    version = 1
+
+    def migrate(self, state: MigratedState) -> None:
+        """Give a key another name."""
+        state["new"] = state.pop("old")
+
+
+def test_run_that_the_engine_refuses_exits_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that is open elsewhere is told in one line, and nothing is run."""
+    calls: list[object] = []
+    publish(monkeypatch, flow=Sequential("f", step(name="s")(calls.append)))
+    url = f"sqlite:///{tmp_path}/state.db"
+    args = ("run", "shop:flow", "--id", "w", "--store", url)
+    with StateManager(url):
+        done = invoke(None, *args)
+    assert (done.exit_code, done.stdout, calls) == (1, "", [])
+    assert done.stderr.startswith(f"Error: process {os.getpid()} (this one) has ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_run_takes_state_through_migrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `--migrations` steps see what they lead to; left out later it is refused."""
+    new = step(name="s")(lambda ctx: ctx.state["new"])
+    publish(monkeypatch, flow=Sequential("f", new), migrations=[Rename()])
+    url = f"sqlite:///{tmp_path}/state.db"
+    with StateManager(url) as manager:
+        manager.workflow_state("w")["old"] = 7
+    args = ("run", "shop:flow", "--id", "w", "--store", url)
+    done = invoke(None, *args, "--migrations", "shop:migrations", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["output"] == 7
+    done = invoke(None, *args)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "has been through migration 1" in done.stderr
+    assert done.stderr.endswith(": name the application's with --migrations\n")
+    shown = invoke(None, "state", "show", "workflow:w", "--store", url, "--json")
+    assert json.loads(shown.stdout) == {"new": 7}
 
 
 @pytest.mark.slow
-def test_signal_ends_the_process_with_a_step_stuck(tmp_path: Path) -> None:
-    """A real Ctrl-C ends the process at once with 130 and without a traceback."""
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_signal_ends_the_process_with_a_step_stuck(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    """A real Ctrl-C or SIGTERM ends it at once, in order, and without a traceback."""
     path = tmp_path / "stuck.py"
     path.write_text(STUCK, encoding="utf-8")
     args = ("run", f"{path}:flow", "--id", "w")
-    with subprocess.Popen(
-        [sys.executable, "-c", MAIN, *args],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "in the step\n"
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=WAIT)
-        finally:
-            process.kill()
-    assert process.returncode == 130, told
+    with begun(*args, line="running   wait\n") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in the step\n"
+        process.send_signal(number)
+        told = process.stdout.read()
+    assert process.returncode == code, told
+    assert "stuck of w: cancelled" in told
     assert "Traceback" not in told

@@ -13,7 +13,7 @@ from stateward import (
     StepScope,
     WorkflowScope,
 )
-from stateward.cli.state import read_scope
+from stateward.cli.state import read_scope, scope_text
 from stateward.testing import SimulatedClock
 from tests.commands import invoke
 
@@ -39,6 +39,7 @@ def test_scope_is_read_as_people_and_prefixes_write_it(
     """Both spellings lead to the same scope, and prefixes lead back to theirs."""
     assert read_scope(text) == scope
     assert read_scope(scope.prefix()) == scope
+    assert read_scope(scope_text(scope)) == scope
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -11,8 +9,10 @@ import click
 import pytest
 
 from stateward import ClosedError, InvalidStoreError, StateManager
+from stateward.cli.keys import KEY
 from stateward.cli.stores import MEMORY, Stores, stores_of
-from tests.commands import Shared, invoke
+from tests.api.cli.processes import command
+from tests.commands import Shared, invoke, publish
 from tests.support import refused
 
 
@@ -39,11 +39,24 @@ class Noted(Shared):
         ("state", "get", "global", "k"),
         ("state", "set", "global", "k", "1"),
         ("state", "delete", "global", "k"),
+        ("migrate", "--migrations", "shop:migrations"),
+        ("backup", "a"),
+        ("restore", "memory://", "sqlite:///a"),
+        ("copy", "memory://", "sqlite:///a"),
+        ("export",),
+        ("check",),
+        ("compact",),
+        ("stats",),
+        ("rotate-key", "--key-file", "{key}", "--new-key-file", "{key}"),
     ],
 )
-def test_store_that_keeps_nothing_is_refused(command: tuple[str, ...]) -> None:
+def test_store_that_keeps_nothing_is_refused(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On memory:// there would never be anything to see, which the message says."""
-    done = invoke(None, *command)
+    publish(monkeypatch, migrations=[])
+    (tmp_path / "key").write_bytes(bytes(32))
+    done = invoke(None, *(part.format(key=tmp_path / "key") for part in command))
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: memory:// keeps nothing between commands")
     assert "--store or STATEWARD_STORE" in done.stderr
@@ -85,9 +98,22 @@ def test_stores_refuse_to_open_memory_as_kept() -> None:
 def test_stores_are_those_of_the_context_if_it_has_any(manager: StateManager) -> None:
     """A host that gives none gets the stores there are."""
     command = click.Command("c")
-    given = Shared(manager)
-    assert stores_of(click.Context(command, obj=given)) is given
+    with stores_of(click.Context(command, obj=Shared(manager))).open("any") as found:
+        assert found is manager
     assert type(stores_of(click.Context(command))) is Stores
+
+
+def test_stores_of_a_host_are_told_key_and_migrations(manager: StateManager) -> None:
+    """A key on the command line goes before the host's own, which stays as it is."""
+    given = Shared(manager)
+    given.key = b"h" * 32
+    context = click.Context(click.Command("c"), obj=given)
+    assert stores_of(context).key == b"h" * 32
+    assert stores_of(context).migrations is None
+    context.meta[KEY] = b"c" * 32
+    found = stores_of(context, migrations=[])
+    assert (found.key, found.migrations) == (b"c" * 32, [])
+    assert (given.key, given.migrations) == (b"h" * 32, None)
 
 
 FLOWS = """
@@ -108,17 +134,6 @@ def check(ctx):
 
 flow = Sequential("f", count, check)
 """
-
-
-def command(*args: str) -> "subprocess.CompletedProcess[str]":
-    """Return what the real command does, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "stateward.cli", *args],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.slow
@@ -191,12 +206,25 @@ def test_store_that_is_locked_is_told_in_one_line(
         ("state", "keys", "global"),
         ("state", "get", "global", "k"),
         ("state", "delete", "global", "k"),
+        ("migrate", "--migrations", "shop:migrations"),
+        ("migrate", "--migrations", "shop:migrations", "--dry-run"),
+        ("backup", "backup"),
+        ("export",),
+        ("export", "file"),
+        ("check",),
+        ("compact",),
+        ("stats",),
     ],
 )
 def test_store_that_is_not_there_is_not_made_to_be_read(
-    tmp_path: Path, scheme: str, command: tuple[str, ...]
+    tmp_path: Path,
+    scheme: str,
+    command: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A mistyped URL is told, and leaves nothing behind."""
+    publish(monkeypatch, migrations=[])
+    monkeypatch.chdir(tmp_path)
     url = f"{scheme}:///{tmp_path}/state"
     done = invoke(None, *command, "--store", url)
     assert done.exit_code == 1
