@@ -11,7 +11,7 @@ import pytest
 from stateward import StateManager
 from stateward.actors.core import faults
 from stateward.actors.core.ports import Rows
-from stateward.actors.store import store
+from stateward.actors.store import opening
 from stateward.actors.store.memory import MemoryJournal
 from tests.threads import Gate
 
@@ -52,7 +52,7 @@ class Disk:
     def manager(self, **options: Any) -> Iterator[StateManager]:
         """Return a manager on the journal, closed at the end."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(store, "open_journal", lambda *_, **__: self.journal)
+            patch.setattr(opening, "open_journal", lambda *_, **__: self.journal)
             manager = StateManager(f"sqlite:///{self.folder}/s", **options)
         with manager:
             yield manager

@@ -18,6 +18,7 @@ SOURCES: Final = (
     "README.md",
     "pyproject.toml",
     "setup.cfg",
+    "stateward_pytest.py",
 )
 
 SMOKE: Final = """
@@ -60,8 +61,9 @@ def test_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
         for folder in ("actors", "api")
         for path in (ROOT / folder).rglob("*")
         if path.suffix == ".py" or path.name == "py.typed"
-    }
+    } | {"stateward_pytest.py"}
     assert "stateward/py.typed" in shipped
+    assert plugins_of(wheel) == "[pytest11]\nstateward = stateward_pytest"
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 
 
@@ -80,6 +82,17 @@ def test_wheel_works_with_only_what_it_requires(wheel: Path, tmp_path: Path) -> 
     done = run("-I", "-W", "error", "-c", smoke, python=python, cwd=empty)
     assert done.stdout.split() == ["4", "4"]
     assert list(empty.iterdir()) == []
+
+
+def plugins_of(wheel: Path) -> str:
+    """Return what the wheel says of plugins of pytest."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (
+            name for name in archive.namelist() if name.endswith("/entry_points.txt")
+        )
+        sections = archive.read(name).decode().strip().split("\n\n")
+    (found,) = (section for section in sections if section.startswith("[pytest11]"))
+    return found
 
 
 def shipped_as(path: Path) -> str:

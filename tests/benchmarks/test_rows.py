@@ -10,6 +10,8 @@ from benchmarks import durable, memory, report
 from benchmarks.measure import SMOKE, Samples, Spread
 from benchmarks.rows import ROWS, Hold, Unit
 
+PUT: Final = "`synced` write of a small container, `sqlite`"
+GET: Final = "read of a small container, `sqlite`"
 DESIGN: Final = [
     ("read of a scalar", "`dict` behind `RLock`", ["≤ 0.5"]),
     (
@@ -52,12 +54,28 @@ DESIGN: Final = [
         ["≥ 8"],
     ),
     (
-        "open and load 200,000 keys in 2,000 workflows, `sqlite`",
+        "recovery of 1,000,000 keys until the first is read, `sqlite`",
         "a scan of the same engine",
         ["≤ 3"],
     ),
+    (
+        "200,000 keys in 2,000 workflows, all loaded, `sqlite`",
+        "a scan of the same engine",
+        ["≤ 10"],
+    ),
     ("`buffered` write of a scalar, `sqlite`", "the same in memory", ["≤ 3"]),
     ("read of a scalar from a store", "the same in memory", ["≤ 1.1"]),
+    (PUT, "an upsert of plain `sqlite3`", ["≤ 2"]),
+    (GET, "a query of plain `sqlite3`", ["≤ 1"]),
+    (PUT, "`diskcache` that syncs", ["≤ 2"]),
+    (GET, "`diskcache`", ["≤ 1"]),
+    (PUT, "LangGraph's `SqliteStore`", ["≤ 2"]),
+    (GET, "LangGraph's `SqliteStore`", ["≤ 1"]),
+    (
+        "a recorded step in a row of 50, `sqlite`",
+        "a step of DBOS on SQLite",
+        ["≤ 1"],
+    ),
 ]
 """What the design holds the engine to; not all of it is held yet."""
 
@@ -85,9 +103,11 @@ def test_smoke_run_measures_every_row(
     """The whole command works on a small size, prints a line for each bound, saves."""
     assert command.main(["--smoke", "--output", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("not judged") == sum(len(row.holds) for row in ROWS)
+    rows = [row for row in ROWS if not row.needs or command.installed(row.needs)]
+    assert shown.count("not judged") == sum(len(row.holds) for row in rows)
+    assert shown.count("not measured") == len(ROWS) - len(rows)
     saved = json.loads((tmp_path / report.DATA_FILE).read_text(encoding="utf-8"))
-    assert sorted(saved["samples"]) == sorted(row.name for row in ROWS)
+    assert sorted(saved["samples"]) == sorted(row.name for row in rows)
     assert all(row["median"] > 0 for row in saved["rows"])
     assert set(saved) == {*report.circumstances(), "rows", "samples"}
 
@@ -113,6 +133,16 @@ def test_main_fails_when_a_figure_does_not_hold(
     assert ("pass" in shown, "FAIL" in shown) == (True, True)
     assert command.main(["--output", str(tmp_path), "--smoke"]) == 0
     assert command.main(["--output", str(tmp_path), "--only", "passing"]) == 0
+
+
+def test_main_refuses_a_row_whose_peer_is_not_installed(tmp_path: Path) -> None:
+    """A full run does not leave out silently what it cannot measure."""
+    lacking = dataclasses.replace(PASSING, name="lacking", needs="no.such_module")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "ROWS", (lacking,))
+        assert command.main(["--smoke", "--output", str(tmp_path)]) == 0
+        with pytest.raises(SystemExit, match=r"lacking needs no\.such_module"):
+            command.main(["--output", str(tmp_path)])
 
 
 def test_main_refuses_to_draw_without_a_plot_library(

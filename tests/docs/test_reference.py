@@ -7,6 +7,7 @@ import pytest
 
 import stateward
 import stateward.messages
+import stateward.offline
 import stateward.testing
 import stateward.workflows
 from stateward import InvariantError, LimitError, Limits, StateError
@@ -37,7 +38,8 @@ def test_public_names_are_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [stateward.messages, stateward.testing, stateward.workflows]
+    "module",
+    [stateward.messages, stateward.offline, stateward.testing, stateward.workflows],
 )
 def test_public_modules_are_documented_whole(module: object) -> None:
     """A module of which all is documented has a page that says so."""

@@ -153,6 +153,8 @@ ELSEWHERE: Final = frozenset(
         "StoreLockedError",
         "StoreFormatError",
         "CorruptStoreError",
+        "WrongKeyError",
+        "MigrationError",
         "CommitFailedError",
         "StoreFullError",
         "StorePoisonedError",

@@ -4,8 +4,10 @@ A child writes and reports every acknowledgement on a pipe; it is killed after a
 of them that a seed chooses, and what it left is looked at here.
 """
 
+import itertools
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +19,7 @@ from typing import Any, Final, NoReturn
 import pytest
 
 from stateward import JsonValue, StateManager, WorkflowState
+from stateward.actors.core import faults
 from stateward.workflows import Loop, Parallel, Sequential, StepContext, StepEvent, step
 from tests.threads import WAIT
 
@@ -35,6 +38,15 @@ STORES: Final = [
     for durability in ("synced", "buffered")
 ]
 KILLS: Final = [5, pytest.param(100, marks=pytest.mark.soak)]
+COMMIT_POINTS: Final = (
+    *("owner.decided", "owner.settled", "state.staged", "state.published"),
+    *("store.commit", "store.committed"),
+)
+"""Where every write comes past, on its way to its answer."""
+RUN_POINTS: Final = ("run.commit", "run.committed", "store.committed")
+HITS_MAX: Final = 14
+"""When a run is killed at such a point at the latest; it comes past 16 times."""
+AT_POINTS: Final = [1, pytest.param(20, marks=pytest.mark.soak)]
 
 
 # --------------------------------------------------------------- in the child
@@ -92,6 +104,17 @@ def tell(event: StepEvent) -> None:
         report(event.path)
 
 
+def die_at(point: str, hits: int) -> None:
+    """Kill this process when it comes past a fault point for the `hits`th time."""
+    count = itertools.count(1)
+
+    def hit() -> None:
+        if next(count) == hits:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    faults.armed[point] = hit
+
+
 def make_flow(calls: list[str]) -> Sequential:
     """Return a flow of atomic steps, one after the other and side by side.
 
@@ -143,6 +166,26 @@ def killed_after(
     return [line.rstrip("\n") for line in lines if line.endswith("\n")]
 
 
+def killed_at(
+    point: str,
+    hits: int,
+    function: Callable[[str, Any], NoReturn],
+    url: str,
+    durability: str,
+) -> list[str]:
+    """As `killed_after`, of a child that kills itself at a fault point."""
+    source = (
+        f"from tests.guarantees.test_kill import die_at, {function.__name__} as work\n"
+        f"die_at({point!r}, {hits})\n"
+        f"work({url!r}, {durability!r})"
+    )
+    with child(source) as process:
+        assert process.stdout is not None
+        lines = process.stdout.readlines()
+        assert process.wait() == -signal.SIGKILL
+    return [line.rstrip("\n") for line in lines]
+
+
 @contextmanager
 def child(source: str) -> Iterator["subprocess.Popen[str]"]:
     """Run `source` in a process of its own, that ends with the block or in time."""
@@ -181,6 +224,25 @@ def test_kill_loses_nothing_acknowledged(
             acknowledged[thread] = turn
         with StateManager(url, durability=durability) as manager:
             check_written(manager, acknowledged, f"kill {kill} after {count}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "durability"), STORES)
+@pytest.mark.parametrize("each", AT_POINTS)
+def test_kill_at_a_fault_point_loses_nothing_acknowledged(
+    tmp_path: Path, scheme: str, durability: Any, each: int
+) -> None:
+    """Wherever on its way a write is cut off, it is whole or it is not there."""
+    url = f"{scheme}:///{tmp_path}/state"
+    chance = random.Random(f"points {scheme} {durability}")
+    acknowledged = dict.fromkeys(range(THREADS), 0)
+    for point in COMMIT_POINTS * each:
+        hits = chance.randint(1, ACKNOWLEDGED_MAX)
+        for line in killed_at(point, hits, write, url, durability):
+            thread, turn = map(int, line.split())
+            acknowledged[thread] = turn
+        with StateManager(url, durability=durability) as manager:
+            check_written(manager, acknowledged, f"at {point} {hits}")
 
 
 def check_written(
@@ -238,15 +300,41 @@ def test_killed_run_is_resumed_to_the_same_end(
 ) -> None:
     """Every atomic step has happened once; none that had ended is called again."""
     chance = random.Random(f"run {scheme} {durability}")
-    expected = undisturbed()
     for kill in range(kills):
         url = f"{scheme}:///{tmp_path}/state{kill}"
         count = chance.randint(1, ITERATIONS + BRANCHES)
         ended = killed_after(count, run, url, durability)
-        calls: list[str] = []
-        flow = make_flow(calls)
-        with StateManager(url, durability=durability) as manager:
-            manager.resume_all(flow)
-            assert manager.resume(flow, "w").ok, f"kill {kill} after {count}"
-            assert left_by(manager) == expected, f"kill {kill} after {count}"
-        assert not set(calls) & set(ended), f"kill {kill} after {count}"
+        check_resumed(url, durability, ended, f"kill {kill} after {count}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "durability"), STORES)
+@pytest.mark.parametrize("each", AT_POINTS)
+def test_run_killed_at_a_fault_point_is_resumed_to_the_same_end(
+    tmp_path: Path, scheme: str, durability: Any, each: int
+) -> None:
+    """Cut off before or after a step is committed, it has happened once in the end."""
+    chance = random.Random(f"run points {scheme} {durability}")
+    for kill, point in enumerate(RUN_POINTS * each):
+        url = f"{scheme}:///{tmp_path}/state{kill}"
+        hits = chance.randint(2, HITS_MAX)  # by then there is a run to be resumed
+        ended = killed_at(point, hits, run, url, durability)
+        check_resumed(url, durability, ended, f"at {point} {hits}")
+
+
+def check_resumed(url: str, durability: Any, ended: list[str], place: str) -> None:
+    """Resume a run, and check that it ends as one that nobody has killed.
+
+    Args:
+        url: Of the store.
+        durability: Of the manager.
+        ended: Paths of steps that are not to be called any more.
+        place: What a failure says of the moment.
+    """
+    calls: list[str] = []
+    flow = make_flow(calls)
+    with StateManager(url, durability=durability) as manager:
+        manager.resume_all(flow)
+        assert manager.resume(flow, "w").ok, place
+        assert left_by(manager) == undisturbed(), place
+    assert not set(calls) & set(ended), place
