@@ -4,7 +4,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from property_tests.strategies import names, plain_names, scopes, unfit_names
 from stateward import (
     CustomScope,
     GlobalScope,
@@ -18,6 +17,7 @@ from stateward import (
     parse_scope,
     qualified_name,
 )
+from stateward.testing.strategies import names, plain_names, scopes, unfit_names
 
 WRITTEN = st.one_of(
     st.text(max_size=20),

@@ -14,19 +14,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from property_tests.likeness import alike, levels, thawed
-from property_tests.strategies import (
-    EDGE_FLOATS,
-    EDGE_INTS,
-    INT_MAX,
-    INT_MIN,
-    Unfit,
-    containers,
-    deep_values,
-    names,
-    unfit_values,
-    values,
-)
 from stateward import (
     DepthError,
     InvalidValueError,
@@ -38,6 +25,21 @@ from stateward import (
     WorkflowScope,
 )
 from stateward.messages import GetState, SetState
+from stateward.testing.likeness import alike, levels, thawed
+from stateward.testing.strategies import (
+    containers,
+    deep_values,
+    json_values,
+    names,
+    unfit_values,
+)
+from stateward.testing.strategies.unfit import Unfit
+from stateward.testing.strategies.values import (
+    EDGE_FLOATS,
+    EDGE_INTS,
+    INT_MAX,
+    INT_MIN,
+)
 
 Way = tuple[str, Callable[[ScopedState, Any], object]]
 
@@ -82,7 +84,7 @@ def ways_out(state: ScopedState) -> Iterator[tuple[str, JsonValue]]:
 
 # Seen to fail when `pack` does not keep floats as they are, but as orjson reads them
 # back through `int`; and when a reader is given the stored object itself.
-@given(value=values())
+@given(value=json_values())
 @example(value=-0.0)
 @example(value=[*EDGE_INTS, *EDGE_FLOATS, True, False, None, "", "\0", [], {}])
 @example(value={"": {"\0": {"\u2028": "\U0010ffff"}}})
@@ -205,7 +207,7 @@ def test_value_is_nobody_elses_when_made_by_a_command(
 
 # Seen to fail when `freeze` leaves dictionaries inside lists as they are, and when
 # `view` is not made anew for a value that was overwritten.
-@given(values=st.lists(values(), min_size=1, max_size=3))
+@given(values=st.lists(json_values(), min_size=1, max_size=3))
 def test_view_is_equal_and_read_only_all_the_way_down(values: list[JsonValue]) -> None:
     """A view shows the newest value, is shared, and no part of it can be changed."""
     with StateManager() as manager:
@@ -220,7 +222,9 @@ def test_view_is_equal_and_read_only_all_the_way_down(values: list[JsonValue]) -
 # Seen to fail when sizes are counted in characters, and when an overwritten value stays
 # in the sum.
 @given(
-    entries=st.dictionaries(names(), st.lists(values(6), min_size=1, max_size=2)),
+    entries=st.dictionaries(
+        names(), st.lists(json_values(max_leaves=6), min_size=1, max_size=2)
+    ),
     order=st.randoms(use_true_random=False),
 )
 def test_size_is_that_of_keys_and_encoded_values(
@@ -241,7 +245,7 @@ def test_size_is_that_of_keys_and_encoded_values(
             assert manager.stats().size_bytes == size_bytes(held)
 
 
-@given(value=values(), spare=st.integers(-1, 1))
+@given(value=json_values(), spare=st.integers(-1, 1))
 def test_size_is_exact_at_the_limit(value: JsonValue, spare: int) -> None:
     """A value of exactly `max_value_bytes` is stored, and one byte more is refused."""
     allowance = max(1, len(orjson.dumps(value)) + spare)
@@ -257,7 +261,7 @@ def test_size_is_exact_at_the_limit(value: JsonValue, spare: int) -> None:
         assert ("k" in state) is fits
 
 
-@given(value=values())
+@given(value=json_values())
 def test_value_is_json_to_others(value: JsonValue) -> None:
     """The JSON a value is measured by says the same to another reader of JSON."""
     assert alike(json.loads(orjson.dumps(value)), value)

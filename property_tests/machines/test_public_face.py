@@ -1,12 +1,14 @@
 """The public face against the model, one call after another, in any order.
 
-Background work runs inline (see `dispatchers`), so that a failing run can be repeated
+Background work runs inline, so that a failing run can be repeated
 and made smaller; `stress` runs the same calls on threads. Of the machines here one can
 do everything there is; the others do less, and so come upon what takes several steps
 in a row: a conflict, an expiry, a limit.
 
 The breaks of the engine that each was seen to find stand in `property_tests/README.md`.
 """
+
+from typing import ClassVar
 
 from hypothesis import HealthCheck, settings
 
@@ -16,47 +18,48 @@ from property_tests.machines.rules import (
     OpenTransactions,
     OtherCalls,
     OtherLimits,
-    Ownership,
     Pools,
     Time,
-    Transactions,
     no_limits,
 )
 from stateward import GlobalScope, StepScope, WorkflowScope
+from stateward.testing.machines import Rules
 
 WORKFLOW = (WorkflowScope("a"), StepScope("a", "b"))
 """A workflow and one of its steps, which one transaction reaches."""
 
 
-class PublicFace(
-    OtherCalls, Ownership, Time, OtherLimits, OpenTransactions, Transactions
-):
+class PublicFace(OtherCalls, Time, OtherLimits, OpenTransactions):
     """Everything."""
 
 
-class Conflicts(OpenTransactions, Transactions, Ownership):
+class Conflicts(OpenTransactions):
     """Transactions over few entries that others write to as well."""
 
-    pools: Pools = (WORKFLOW, WORKFLOW[:1], (GlobalScope(),))
+    pools: ClassVar[Pools] = (WORKFLOW, WORKFLOW[:1], (GlobalScope(),))
     limits_at_start = no_limits
+    ordinary: ClassVar[Rules] = frozenset({"write", "transact", "drop", "passivate"})
 
 
-class ExpiringTransactions(Transactions, Time):
+class ExpiringTransactions(Time):
     """Transactions over entries that expire."""
 
-    pools: Pools = (WORKFLOW, WORKFLOW[:1])
+    pools: ClassVar[Pools] = (WORKFLOW, WORKFLOW[:1])
+    ordinary: ClassVar[Rules] = frozenset({"write", "transact", "wait"})
 
 
-class Expiry(Time, Ownership):
+class Expiry(Time):
     """Entries that expire, and owners that come and go meanwhile."""
 
-    pools: Pools = (WORKFLOW, WORKFLOW[:1], SCOPES)
+    pools: ClassVar[Pools] = (WORKFLOW, WORKFLOW[:1], SCOPES)
+    ordinary: ClassVar[Rules] = frozenset({"write", "wait", "drop", "passivate"})
 
 
 class Quotas(OtherLimits, Time):
     """Limits that are always near."""
 
-    pools: Pools = (WORKFLOW, (*WORKFLOW, StepScope("a", "b:step:c")))
+    pools: ClassVar[Pools] = (WORKFLOW, (*WORKFLOW, StepScope("a", "b:step:c")))
+    ordinary: ClassVar[Rules] = frozenset({"write", "wait"})
 
 
 def one_failure(machine: type[Machine]) -> type[Machine]:

@@ -1,45 +1,38 @@
-"""A manager, a clock and a choice of who goes on: what each run here is made with."""
+"""An interleaver, on which one workflow is run, and what is to be read of the run."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
-from property_tests.workflows.batons import Batons
-from property_tests.workflows.plans import TICK, Plan, World, build
+from property_tests.workflows.plans import World
 from property_tests.workflows.sequel import Seen
 from stateward import JsonValue, StateManager
 from stateward.actors.core import faults
-from stateward.testing import SimulatedClock
-from stateward.workflows import Run, RunResult, atomic
+from stateward.testing import Interleaver, flow_of
+from stateward.testing.batons import Batons
+from stateward.testing.plans import Plan
+from stateward.workflows import Run, RunResult
 
-TICKS_MAX = 10_000  # LIMIT: of the clock, for a run that waits for nothing to end
 WORKFLOW_ID = "w"
 
 
 class Bench:
     """One manager, on which one workflow is run."""
 
-    def __init__(self, manager: StateManager, world: World) -> None:
-        """Work with `manager`; `bench` is the way to get one."""
-        self.manager = manager
-        self.world = world
-        self.batons = world.batons
+    def __init__(self, it: Interleaver) -> None:
+        """Work with `it`; `bench` is the way to get one."""
+        self.manager: StateManager = it.manager
+        self.batons: Batons = it.batons
+        self.world = World(it)
+        self._it = it
 
     def run(self, plan: Plan) -> RunResult:
         """Run the flow of a plan, or go on with it, until it is over."""
-        run = self.manager.start(build(plan, self.world), WORKFLOW_ID)
-        self.finish(run)
-        return run.result(0)
+        return self._it.run(flow_of(plan, self.world.does), WORKFLOW_ID)
 
     def finish(self, run: Run) -> None:
         """Let everybody go on, and time pass, until a run is over."""
-        ticks = 0
-        while not run.done():
-            if not self.batons.step():
-                ticks += 1
-                assert ticks < TICKS_MAX, "the run does not end"
-                self.world.clock.advance(TICK)
+        self._it.finish(run)
 
     def recorded(self) -> RunResult:
         """Return what is recorded of the run."""
@@ -59,18 +52,13 @@ class Bench:
 
 @contextmanager
 def bench(choices: Iterable[int] = ()) -> Iterator[Bench]:
-    """Return a manager whose jobs go on one at a time, in an order that is chosen."""
-    clock, batons = SimulatedClock(), Batons(choices)
-    world = World(clock, batons)
-    with (
-        # Who waits for a lock would keep the baton from the one that holds it.
-        patch.object(atomic, "COURTESY", 0.0),
-        StateManager(clock=clock, dispatcher=batons, ask_timeout=5) as manager,
-    ):
-        try:
-            yield Bench(manager, world)
-        finally:
-            batons.drain()
+    """Return a manager whose jobs go on one at a time, in an order that is chosen.
+
+    They are overtaken where a step or a fault point says so, which is quicker than at
+    every access.
+    """
+    with Interleaver(choices, accesses=False) as it:
+        yield Bench(it)
 
 
 @contextmanager

@@ -11,15 +11,9 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Final
 
-from property_tests.workflows.plans import (
-    ERRORS,
-    OnError,
-    Plan,
-    StepPlan,
-    TreePlan,
-    seen,
-)
+from property_tests.workflows.plans import seen
 from stateward import IterationLimitError, JsonValue, StepTimeoutError
+from stateward.testing.plans import ERRORS, OnError, Plan, StepPlan, TreePlan
 from stateward.workflows import First, Last, Retry, Skip, Status
 
 ONCE: Final = Retry(attempts=1)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
 from property_tests.workflows.bench import Bench, bench, told
-from property_tests.workflows.plans import Below, Plan, StepPlan, TreePlan
-from property_tests.workflows.trees import plans
 from stateward.actors.core import faults
+from stateward.testing import StepPlan, TreePlan
+from stateward.testing.plans import Below, Plan
+from stateward.testing.strategies import interleavings, workflow_trees
 from stateward.workflows import Skip, Status
 
 POINTS = ("run.commit", "run.committed")
@@ -126,8 +126,10 @@ def check_every_drop(plan: Plan, point: str, order: list[int]) -> int:
 @example(plan=LIMIT_AFTER_ANSWERS, order=[])
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
-    plan=plans(atomic=True, fast=False, size=5),
-    order=st.lists(st.integers(0, 7), max_size=20),
+    plan=workflow_trees(
+        atomic=True, fail_fast=False, backoff=1, max_steps=5, timeouts=True
+    ),
+    order=interleavings(branches=8, max_choices=20),
 )
 def test_dropped_run_ends_like_one_left_alone(
     plan: Plan, point: str, order: list[int]

@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from property_tests.workflows.batons import Batons
 from property_tests.workflows.bench import WORKFLOW_ID, bench, pausing
 from stateward import StepRevokedError
+from stateward.testing.batons import Batons
+from stateward.testing.strategies import interleavings
 from stateward.workflows import Parallel, Status, Step, StepContext
 
 BRANCHES = 4
 CALLS = 3
 
-orders = st.lists(st.integers(0, BRANCHES), max_size=80)
+orders = interleavings(branches=BRANCHES + 1, max_choices=80)
 
 
 def adding(batons: Batons, *, atomic: bool) -> Callable[[StepContext], None]:

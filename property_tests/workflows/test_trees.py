@@ -2,18 +2,19 @@
 
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
-from hypothesis import strategies as st
 
 from property_tests.workflows.bench import Bench, bench, pausing, steps_of, told
-from property_tests.workflows.plans import Plan
 from property_tests.workflows.sequel import Sequel, UnknowableError
-from property_tests.workflows.trees import plans
+from stateward.testing.plans import Plan
+from stateward.testing.strategies import interleavings, workflow_trees
 from stateward.workflows import RunResult, Status
 
 CUT_SHORT = {Status.CANCELLED}
 """What a step may be left as when another branch failed."""
 
-choices = st.lists(st.integers(0, 7), max_size=40)
+choices = interleavings(branches=8, max_choices=40)
+timed_plans = workflow_trees(backoff=1, timeouts=True, timed=True)
+plans = workflow_trees(backoff=1, timeouts=True)
 patient = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -47,7 +48,7 @@ def check(it: Bench, result: RunResult, sequel: Sequel) -> None:
 # Both seen to fail when a step is tried once more than `Retry.attempts` says.
 @pytest.mark.slow
 @patient
-@given(plan=plans(timed=True))
+@given(plan=timed_plans)
 def test_timed_flow_equals_its_model(plan: Plan) -> None:
     """A flow of steps that take time ends as the model says, at every path."""
     sequel = sequel_of(plan)
@@ -57,7 +58,7 @@ def test_timed_flow_equals_its_model(plan: Plan) -> None:
 
 @pytest.mark.slow
 @patient
-@given(plan=plans(), order=choices)
+@given(plan=plans, order=choices)
 def test_flow_equals_its_model_in_any_order(plan: Plan, order: list[int]) -> None:
     """A flow ends as the model says in whatever order its branches go on."""
     sequel = sequel_of(plan)
