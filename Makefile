@@ -37,7 +37,7 @@ $(VENV)/pyvenv.cfg:
 .PHONY: FORCE
 build/files.txt: FORCE
 	@mkdir -p build
-	@find actors api -name '*.py' -o -name py.typed | LC_ALL=C sort > $@.new
+	@find actors api stateward_pytest.py -name '*.py' -o -name py.typed | LC_ALL=C sort > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 INSTALL := $(PIP) install --no-build-isolation --config-settings editable_mode=strict --editable
@@ -95,7 +95,7 @@ lint: setup  ## check style, format, types and imports
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@set -o pipefail; \
-	$(BIN)/mypy --no-error-summary -p stateward -m conftest $(addprefix -p ,$(CHECKED)) \
+	$(BIN)/mypy --no-error-summary -p stateward -m conftest -m stateward_pytest $(addprefix -p ,$(CHECKED)) \
 	    | sed -e 's|^$(LINKS)/actors/|actors/|' -e 's|^$(LINKS)/|api/|'
 	@$(BIN)/mypy --no-error-summary docs/conf.py $(wildcard docs/examples/*.py)
 	@$(BIN)/lint-imports --no-logo > build/imports.log || { cat build/imports.log; exit 1; }
@@ -111,6 +111,7 @@ docs: setup  ## build the documentation into build/docs
 
 .PHONY: bench
 bench: setup  ## measure the figures the design promises
+	@$(INSTALL) '.[bench]'
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-smoke
@@ -120,7 +121,11 @@ bench-smoke: setup  ## only see that the benchmarks run, on a small size
 .PHONY: soak
 soak: setup  ## run the property tests with 10,000 examples each
 	@STATEWARD_PROFILE=soak $(PYTEST) --numprocesses=$(WORKERS) \
-	    --override-ini=faulthandler_timeout=0 --durations=0 property_tests
+	    --override-ini=faulthandler_timeout=0 --durations=0 \
+	    --override-ini=tmp_path_retention_policy=none property_tests \
+	    tests/guarantees/test_kill.py tests/guarantees/test_demo_kills.py \
+	    tests/guarantees/test_power_loss.py tests/guarantees/test_scale.py
+	@$(BIN)/python -m property_tests.seeded
 
 # -- release --------------------------------------------------------------------------
 

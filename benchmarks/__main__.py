@@ -23,6 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     samples: dict[str, Samples] = {}
     lines: list[report.Line] = []
     for row in chosen:
+        if row.needs and not installed(row.needs):
+            if not options.smoke:
+                raise SystemExit(
+                    f"{row.name} needs {row.needs}: pip install 'stateward[bench]'"
+                )
+            print(f"{row.name} ... not measured, {row.needs} is not installed")
+            continue
         started = time.perf_counter()
         print(f"{row.name} ...", end=" ", file=sys.stderr, flush=True)
         samples[row.name] = row.measure(SMOKE if options.smoke else FULL)
@@ -39,6 +46,14 @@ def main(arguments: list[str] | None = None) -> int:
             report.fill_in(page.read_text(encoding="utf-8"), table), encoding="utf-8"
         )
     return 0 if options.smoke or all(line.held for line in lines) else 1
+
+
+def installed(module: str) -> bool:
+    """Return whether a module is there to be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package around it is not
+        return False
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -96,32 +96,57 @@ def rate(write: Callable[[int], None], writers: int, seconds: float) -> float:
 
 
 def recovery(size: Size) -> Samples:
-    """Open a store and load all that is in it, against reading its rows."""
-    workflows = max(1, size.stored_keys // KEYS_PER_WORKFLOW)
-    values = {f"key-{number}": SCALAR for number in range(KEYS_PER_WORKFLOW)}
+    """Open a store and read a key of it, against reading its rows.
+
+    That is all of a recovery: an owner is loaded when it is first used.
+    """
     with folder() as path:
-        url = f"sqlite:///{path}/store"
-        with StateManager(url, durability="buffered", idle_timeout=None) as manager:
-            for number in range(workflows):
-                manager.workflow_state(f"order-{number}").update(values)
+        url = stored(path, size.stored_keys)
 
         def recover() -> float:
+            started = time.perf_counter()
+            with StateManager(url) as manager:
+                manager.workflow_state("order-0").get("key-0")
+                return time.perf_counter() - started
+
+        return race(recover, lambda: scan(url, size.stored_keys), size.thread_rounds)
+
+
+def loading(size: Size) -> Samples:
+    """Open a store and load all that is in it, against reading its rows."""
+    keys = size.stored_keys // 5
+    with folder() as path:
+        url = stored(path, keys)
+
+        def load() -> float:
             started = time.perf_counter()
             with StateManager(url, idle_timeout=None, cache_bytes=None) as manager:
                 for name in manager.workflow_ids():
                     manager.workflow_state(name).get("key-0")
                 return time.perf_counter() - started
 
-        def scan() -> float:
-            started = time.perf_counter()
-            with closing(journal_of(url)) as journal:
-                found = sum(1 for _ in journal.scan(FIRST, LAST))
-                seconds = time.perf_counter() - started
-            if found < workflows * KEYS_PER_WORKFLOW:
-                raise RuntimeError(f"only {found} rows")
-            return seconds
+        return race(load, lambda: scan(url, keys), size.memory_rounds)
 
-        return race(recover, scan, size.memory_rounds)
+
+def stored(path: str, keys: int) -> str:
+    """Make a store of as many keys; return its URL."""
+    url = f"sqlite:///{path}/store"
+    values = {f"key-{number}": SCALAR for number in range(KEYS_PER_WORKFLOW)}
+    with StateManager(url, durability="buffered", cache_bytes=1 << 20) as manager:
+        for number in range(max(1, keys // KEYS_PER_WORKFLOW)):
+            manager.workflow_state(f"order-{number}").update(values)
+    return url
+
+
+def scan(url: str, keys: int) -> float:
+    """Return how long the engine takes to hand over its rows."""
+    started = time.perf_counter()
+    with closing(journal_of(url)) as journal:
+        found = sum(1 for _ in journal.scan(FIRST, LAST))
+        seconds = time.perf_counter() - started
+    if found < keys:
+        raise RuntimeError(f"only {found} rows")
+    return seconds
 
 
 def buffered_write(size: Size) -> Samples:

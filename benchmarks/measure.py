@@ -47,7 +47,7 @@ FULL = Size(
     live_workflows=100_000,
     idle_workflows=1_000_000,
     writers=64,
-    stored_keys=200_000,
+    stored_keys=1_000_000,
 )
 SMOKE = Size(
     rounds=3,
