@@ -52,6 +52,7 @@ UNROLLED: Final = {
 PUBLIC: Final = (
     "stateward",
     "stateward.messages",
+    "stateward.offline",
     "stateward.testing",
     "stateward.workflows",
 )
