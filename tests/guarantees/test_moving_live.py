@@ -238,9 +238,13 @@ def test_interrupted_move_stops_between_owners_and_goes_on(disks: Disks) -> None
                 assert timeout is None
                 disks._patch.setattr(threading, "Thread", real)
                 gate.wait_until_entered()
-                Stopping.join = real.join  # type: ignore[method-assign]  # from here
-                threading.Timer(0, gate.open).start()
+                Stopping.join = go_on  # type: ignore[method-assign, assignment]  # from here
                 raise KeyboardInterrupt
+
+        def go_on(thread: threading.Thread, timeout: float | None = None) -> None:
+            # It is waited for once more, when it has been told to stop.
+            gate.open()
+            real.join(thread, timeout)
 
         real, gate = threading.Thread, Gate()
         disks._patch.setattr(threading, "Thread", Stopping)
