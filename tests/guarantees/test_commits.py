@@ -198,7 +198,8 @@ def test_asyncio_waits_for_commits_without_blocking(manager: StateManager) -> No
             assert not any(task.done() for task in tasks)
         return [int(it) for it in await asyncio.gather(*tasks)]
 
-    assert asyncio.run(write()) == list(range(1, 21))
+    # Whoever waits for the owner to be activated is overtaken by who comes later.
+    assert sorted(asyncio.run(write())) == list(range(1, 21))
     assert dict(state) == {f"k{n}": n for n in range(20)}
 
 
