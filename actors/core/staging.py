@@ -116,6 +116,8 @@ def publish(state: OwnerState, entries: int) -> None:
             entry.publish(state)
         except Exception as error:  # noqa: BLE001  # a bug of ours; it is committed
             if entry.event is not None:
+                # ORDER: as in `Staged.publish`, which may not have come to it.
+                state.revision = entry.event[0]
                 state.settle(entry.event)
             text = f"the owner of {state.scope} failed: {error!r}"
             entry.reply.refuse(OwnerFailedError(text, effect="unknown"))

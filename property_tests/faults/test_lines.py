@@ -98,10 +98,6 @@ def test_write_happens_or_not_when_a_line_of_its_turn_fails(
 
 
 @pytest.mark.xfail(
-    run=False,  # It would not end.
-    reason="`staging.publish` settles what it has not published; readers spin",
-)
-@pytest.mark.xfail(
     strict=True,
     raises=InvariantError,
     reason="a lack of memory in the first line of `Committed.carry_out` loses a signal",
