@@ -309,7 +309,7 @@ class _Job:
         states = self._engine.directory.states
         while perform(store.clear_some):
             pass
-        for scope in [scope for scope, head in store.heads.all() if head.moved]:
+        for scope in store.heads.moved():
             # RACE: whoever loads it meanwhile has read that it has moved.
             with vault.loading_of(scope):
                 perform(partial(_forget, store, scope, states.get(scope)))
@@ -321,7 +321,7 @@ class _Job:
 
 def _forget_all(store: DurableStore) -> None:
     """Have a store know nothing of owners that have moved away; nobody uses it."""
-    for scope in [scope for scope, head in store.heads.all() if head.moved]:
+    for scope in store.heads.moved():
         _forget(store, scope, None)
 
 

@@ -15,7 +15,7 @@ from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.clock import SystemClock
 from stateward.actors.store.checking import Finding, Progress, inspect
 from stateward.actors.store.ciphers import Key
-from stateward.actors.store.exports import ImportedLines, export_lines
+from stateward.actors.store.exports import ImportedLines, write_export
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.transfers import copy, duplicate, fill, new_store
 from stateward.actors.store.urls import parse_url
@@ -85,7 +85,6 @@ def copy_store(
     """
     store = open_store(parse_url(source), key=key, must_exist=True)
     with closing(store):
-        store.check_complete()
         return copy(store, parse_url(target), key=target_key, progress=on_progress)
 
 
@@ -150,13 +149,8 @@ def export_store(
         StoreError: It cannot be opened, or a move has left some of it in another store.
         CorruptStoreError: As of `StateManager.export`.
     """
-    count = 0
     with closing(open_store(parse_url(url), key=key, read_only=True)) as store:
-        store.check_complete()
-        for line in export_lines(store, progress=on_progress):
-            file.write(line)
-            count += 1
-    return count
+        return write_export(store, file, progress=on_progress)
 
 
 def import_store(file: IO[bytes], url: str, *, key: Key | None = None) -> int:

@@ -13,7 +13,7 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.scopes import StateScope
 from stateward.actors.store.checking import Finding, Progress, inspect
 from stateward.actors.store.ciphers import AeadCipher, Key
-from stateward.actors.store.exports import export_lines
+from stateward.actors.store.exports import write_export
 from stateward.actors.store.records import DamagedError
 from stateward.actors.store.rotation import rekey, reseal, sealed
 from stateward.actors.store.store import DurableStore
@@ -170,12 +170,7 @@ class Upkeep:
             CorruptStoreError: Something stored is damaged; what was written is no
                 whole export, and `import_store` refuses it.
         """
-        store, count = self._only(), 0
-        store.check_complete()
-        for line in export_lines(store, progress=on_progress):
-            file.write(line)
-            count += 1
-        return count
+        return write_export(self._only(), file, progress=on_progress)
 
     def rotate_key(self, key: Key, *, on_progress: Progress | None = None) -> int:
         """Seal with another key from now on, and what is stored too.

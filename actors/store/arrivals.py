@@ -14,7 +14,7 @@ from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import CorruptStoreError
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.store.names import entry_name, entry_range, head_name, owner_name
-from stateward.actors.store.records import Head, entry_record, head_record
+from stateward.actors.store.records import Head, head_record
 
 if TYPE_CHECKING:
     from stateward.actors.store.store import DurableStore, Seal
@@ -65,7 +65,7 @@ class Arrival:
         self._disclaim()
         rows: dict[bytes, bytes | None] = {}
         for cell in cells:
-            name, record = self._row(cell)
+            name, record = self._store.row(self._prefix, cell)
             rows[name] = record
             self._written[name] = cell.revision
             self._checksum = (self._checksum + crc32(record, crc32(name))) % _WRAP
@@ -127,7 +127,7 @@ class Arrival:
             head.add(cell.revision)
             name = entry_name(self._prefix, cell.table.step_name, cell.key)
             if left.pop(name, None) != cell.revision:
-                rows.update([self._row(cell)])
+                rows.update([store.row(self._prefix, cell)])
         rows.update(dict.fromkeys(left))
         wanted = dict(rows)
         if head.entries:
@@ -140,7 +140,3 @@ class Arrival:
                 scope=self._scope,
             )
         return seal
-
-    def _row(self, cell: Cell) -> tuple[bytes, bytes]:
-        name = entry_name(self._prefix, cell.table.step_name, cell.key)
-        return name, entry_record(name, cell, self._store.offset, self._store.cipher)

@@ -12,7 +12,7 @@ Times are seconds since the epoch. What is recorded of runs stands in lines with
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import orjson
 
@@ -69,6 +69,22 @@ def export_lines(
         yield line
         count += 1
     yield orjson.dumps({"end": count}) + b"\n"
+
+
+def write_export(
+    store: DurableStore, file: IO[bytes], *, progress: Progress | None = None
+) -> int:
+    """Write what a store holds at one moment; return how many lines that took.
+
+    Raises:
+        StoreError: A move has left some of it in another store. Effect: none.
+        CorruptStoreError: Something is damaged or missing.
+    """
+    count = 0
+    for line in export_lines(store, progress=progress):
+        file.write(line)
+        count += 1
+    return count
 
 
 class _Export:

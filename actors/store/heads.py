@@ -47,6 +47,14 @@ class Heads:
                 f"{self._ledger.text}: the heads are damaged at {name!r}: {error}"
             ) from error
 
+    def here(self) -> Iterator[tuple[OwnerScope, Head]]:
+        """Yield each owner that has a head and has not moved away; see `all`."""
+        return (found for found in self.all() if not found[1].moved)
+
+    def moved(self) -> list[OwnerScope]:
+        """Return the owners that have moved away; see `all`."""
+        return [scope for scope, head in self.all() if head.moved]
+
     def _rows(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield every head; raise if one is missing, or they are out of order."""
         count = owners = 0

@@ -34,7 +34,7 @@ def sealed(
     store: DurableStore, *, progress: Progress | None = None
 ) -> Iterator[list[bytes]]:
     """Yield the names of all entries there are now, some at a time."""
-    owners = [scope for scope, head in store.heads.all() if not head.moved]
+    owners = [scope for scope, _ in store.heads.here()]
     for number, scope in enumerate(owners, 1):
         names = iter(
             [name for name, _ in store.ledger.scan(*owner_range(owner_name(scope)))]

@@ -214,14 +214,13 @@ class DurableStore:
         Raises:
             CorruptStoreError: A head is damaged or missing.
         """
-        for scope, head in self.heads.all():
-            if not head.moved:
-                yield scope, head.keys, head.size, head.entries
+        for scope, head in self.heads.here():
+            yield scope, head.keys, head.size, head.entries
 
     def outdated(self) -> Iterator[OwnerScope]:
         """Yield each owner that has migrations to go through."""
-        for scope, head in self.heads.all():
-            if not head.moved and head.version < self.version:
+        for scope, head in self.heads.here():
+            if head.version < self.version:
                 yield scope
 
     # ------------------------------------------------------------- commits
@@ -325,7 +324,7 @@ class DurableStore:
         self.ledger.check_whole()
         about = self.ledger.about
         if about.moved_to is not None and (
-            about.leaving is not None or any(head.moved for _, head in self.heads.all())
+            about.leaving is not None or self.heads.moved()
         ):
             raise StoreError(
                 f"some of {self.text} was moved to {about.moved_to}: open it, and call "
@@ -371,6 +370,16 @@ class DurableStore:
             about = replace(about, clearing=None)
         self.ledger.write(dict.fromkeys(names), sync=False, about=about)
         return bool(names)
+
+    def row(self, prefix: bytes, cell: Cell) -> tuple[bytes, bytes]:
+        """Return name and record of one version of an entry.
+
+        Args:
+            prefix: What the names of its owner's entries begin with.
+            cell: The version.
+        """
+        name = entry_name(prefix, cell.table.step_name, cell.key)
+        return name, entry_record(name, cell, self.offset, self.cipher)
 
     def close(self) -> None:
         """Let go of the store; idempotent."""

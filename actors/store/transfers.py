@@ -19,7 +19,6 @@ from stateward.actors.core.errors import (
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.ports import Journal
 from stateward.actors.core.reader import versions
-from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import OwnerState
 from stateward.actors.store.checking import Progress, inspect
 from stateward.actors.store.ciphers import Key
@@ -31,9 +30,9 @@ from stateward.actors.store.files import (
     sync_all,
     sync_folder,
 )
-from stateward.actors.store.names import entry_name, entry_range, head_name
+from stateward.actors.store.names import entry_range, head_name
 from stateward.actors.store.opening import open_store
-from stateward.actors.store.records import Head, entry_record
+from stateward.actors.store.records import Head
 from stateward.actors.store.store import DurableStore, Seal
 from stateward.actors.store.urls import MEMORY, SCHEMES, StoreUrl, open_journal
 
@@ -110,8 +109,7 @@ def fill(store: DurableStore, images: Iterable[Image]) -> tuple[int, int]:
         )
         for cell in versions(image.state, image.revision):
             head.add(cell.revision)
-            name = entry_name(prefix, cell.table.step_name, cell.key)
-            rows[name] = entry_record(name, cell, store.offset, store.cipher)
+            rows.update([store.row(prefix, cell)])
             if len(rows) >= ROWS:
                 store.write(rows, [], sync=False)
                 rows = {}
@@ -133,7 +131,7 @@ def images_of(
     Raises:
         CorruptStoreError: Something is damaged or missing.
     """
-    owners = [(scope, head) for scope, head in store.heads.all() if not head.moved]
+    owners = list(store.heads.here())
     for number, (scope, head) in enumerate(owners, 1):
         state = OwnerState(scope, Limits(), 0, 0.0)
         store.load(state)
@@ -147,7 +145,7 @@ def images_of(
 def verify(store: DurableStore, other: DurableStore) -> None:
     """Raise `CorruptStoreError` unless both hold the same, by their heads and sums."""
     for (scope, head), (found, copied) in zip(
-        _heads(store), _heads(other), strict=True
+        store.heads.here(), other.heads.here(), strict=True
     ):
         if (scope, head) != (found, copied):
             raise CorruptStoreError(
@@ -156,10 +154,6 @@ def verify(store: DurableStore, other: DurableStore) -> None:
             )
         state = OwnerState(scope, Limits(), 0, 0.0)
         other.load(state)  # raises unless its records add up to the head
-
-
-def _heads(store: DurableStore) -> Iterator[tuple[OwnerScope, Head]]:
-    return ((scope, head) for scope, head in store.heads.all() if not head.moved)
 
 
 def copy(

@@ -18,6 +18,7 @@ from stateward import (
     WorkflowScope,
     WrongKeyError,
 )
+from stateward.actors.store import store as store_module
 from stateward.actors.store import transfers
 from stateward.actors.store.checking import inspect
 from stateward.actors.store.exports import ImportedLines
@@ -212,7 +213,7 @@ def test_copy_that_reads_otherwise_leaves_nothing(
         record = entry_record(name, *rest)
         return record[:-1] if name.startswith(b"\x02ww7\0kt") else record
 
-    monkeypatch.setattr(transfers, "entry_record", torn)
+    monkeypatch.setattr(store_module, "entry_record", torn)
     with (
         closing(open_store(parse_url(place.url))) as store,
         pytest.raises(CorruptStoreError, match="w7"),
