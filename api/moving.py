@@ -21,6 +21,7 @@ from stateward.actors.core.ports import Store
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.runtime.guard import check_may_wait
+from stateward.actors.runtime.moves import check_apart
 from stateward.actors.runtime.placement import Placement
 from stateward.actors.store.checking import Progress
 from stateward.actors.store.ciphers import Key
@@ -177,12 +178,8 @@ class _Job:
         """Raise if a store holds something that is in memory as well."""
         target.ledger.check_whole()
         for scope, state in list(self._engine.directory.states.items()):
-            if not state.is_empty() and target.holds(scope) is not None:
-                raise StoreError(
-                    f"{scope} holds something in memory, and something else in "
-                    f"{target.text}",
-                    scope=scope,
-                )
+            if not state.is_empty():
+                check_apart(scope, target)
 
     def _join(self, origin: DurableStore, target: DurableStore) -> None:
         """Have two stores be parts of one move, perhaps one that was interrupted."""

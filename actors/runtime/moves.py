@@ -151,22 +151,13 @@ class Mover:
                 self._ask(Passivate(scope))
         else:
             if source is None and scope not in self._placement.void:
-                self._check_apart(scope, target)
+                check_apart(scope, target)
             arrival = self._send_ahead(state, target)
             if source is not None:
                 self._perform(partial(self._switch, state, source, target, arrival))
             elif not self._ask(MoveState(scope, partial(self._finish, arrival))):
                 raise OvertakenError
         self._vault.weigh(state)
-
-    def _check_apart(self, scope: OwnerScope, target: Store) -> None:
-        """Raise if a store holds something of its own of an owner in memory."""
-        if target.holds(scope) is not None:
-            raise StoreError(
-                f"{scope} holds something in memory, and something else in "
-                f"{target.text}",
-                scope=scope,
-            )
 
     def _send_ahead(self, state: OwnerState, target: Store) -> Arrival:
         """Write what an owner holds, while it goes on."""
@@ -256,6 +247,15 @@ class Mover:
             yield
         finally:
             self.longest_pause = max(self.longest_pause, time.monotonic() - began)
+
+
+def check_apart(scope: OwnerScope, target: Store) -> None:
+    """Raise `StoreError` if a store has something of its own of an owner in memory."""
+    if target.holds(scope) is not None:
+        raise StoreError(
+            f"{scope} holds something in memory, and something else in {target.text}",
+            scope=scope,
+        )
 
 
 def _place(state: OwnerState) -> Store | None:
