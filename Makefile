@@ -119,12 +119,13 @@ bench-smoke: setup  ## only see that the benchmarks run, on a small size
 	@$(BIN)/python -m benchmarks --smoke
 
 .PHONY: soak
-soak: setup  ## run the property tests with 10,000 examples each
+soak: setup  ## run all proofs at length: examples, kills, simulation, seeded bugs
 	@STATEWARD_PROFILE=soak $(PYTEST) --numprocesses=$(WORKERS) \
 	    --override-ini=faulthandler_timeout=0 --durations=0 \
 	    --override-ini=tmp_path_retention_policy=none property_tests \
 	    tests/guarantees/test_kill.py tests/guarantees/test_demo_kills.py \
 	    tests/guarantees/test_power_loss.py tests/guarantees/test_scale.py
+	@$(BIN)/python -m property_tests.simulation --operations 1000000 --seed 1
 	@$(BIN)/python -m property_tests.seeded
 
 # -- release --------------------------------------------------------------------------
