@@ -18,6 +18,7 @@ POINTS: Final = frozenset(
         "state.staged",
         "store.commit",
         "store.committed",
+        "store.logged",
         "supervisor.activate",
         "supervisor.passivate",
         "worker.task",

@@ -121,6 +121,59 @@ class Seal(Protocol):
         """Of the newest migration it has been through."""
         ...
 
+    @property
+    def behind(self) -> bool:
+        """Whether some of what has happened may be in the log alone."""
+        ...
+
+    def reached(self) -> tuple[int, int, int]:
+        """Return revision, keys and size after what was committed or logged last."""
+        ...
+
+
+class Redo(Protocol):
+    """Where what has happened is kept until it is committed."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything that is not committed yet."""
+        ...
+
+    def log(self, state: "OwnerState", event: "Event") -> bool:
+        """Have what is staged in an owner's turn outlive a crash of the process.
+
+        Returns:
+            `False` if that cannot be now, and it must be committed instead.
+
+        Concurrency: Any thread; never waits.
+        """
+        ...
+
+    def overwrite(
+        self, state: "OwnerState", cell: "Cell", old: "Cell", size: int
+    ) -> bool:
+        """As `log`, of one version that is staged; all else stays as it was.
+
+        Args:
+            state: Of its owner.
+            cell: The version, which never expires.
+            old: The one before.
+            size: Of the owner afterwards.
+        """
+        ...
+
+    def hold(self) -> None:
+        """Log nothing until `release`; returns once nobody is about to.
+
+        Raises:
+            StoreError: Somebody does not finish. Effect: none.
+        """
+        ...
+
+    def release(self) -> None:
+        """Log again."""
+        ...
+
 
 class Store(Protocol):
     """What owners have committed, whatever journal keeps it.
@@ -130,6 +183,11 @@ class Store(Protocol):
 
     offset: float
     """What to add to the owners' clock for seconds since the epoch."""
+
+    @property
+    def redo(self) -> Redo:
+        """What is logged, and not committed yet; the next commit has it too."""
+        ...
 
     @property
     def time(self) -> float:
@@ -161,7 +219,7 @@ class Store(Protocol):
     def commit(
         self, work: "Iterable[tuple[OwnerState, Sequence[Event]]]", *, sync: bool
     ) -> None:
-        """Write the events of each owner, in order; all of them or none.
+        """Write what is logged, then the events of each owner, in order; or nothing.
 
         Raises:
             CommitFailedError: See its `effect`.

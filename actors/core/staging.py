@@ -26,6 +26,10 @@ from stateward.actors.core.state import Event, OwnerState
 class Reply(Protocol):
     """Where an answer goes."""
 
+    def done(self) -> bool:
+        """Return whether it was given."""
+        ...
+
     def set(self, value: Any) -> None:
         """Give the answer."""
         ...
@@ -83,6 +87,8 @@ class Staged:
             if armed:
                 hit("state.published")
             state.settle(self.event)
+        if self.reply.done():
+            return  # It was, and did not come out of the row.
         try:
             answer = self.answer()
         except Exception as error:  # noqa: BLE001  # the sender's
@@ -120,7 +126,8 @@ def publish(state: OwnerState, entries: int) -> None:
                 state.revision = entry.event[0]
                 state.settle(entry.event)
             text = f"the owner of {state.scope} failed: {error!r}"
-            entry.reply.refuse(OwnerFailedError(text, effect="unknown"))
+            if not entry.reply.done():
+                entry.reply.refuse(OwnerFailedError(text, effect="unknown"))
         staged.popleft()
 
 
@@ -146,14 +153,16 @@ def take_back(state: OwnerState, error: CommitFailedError) -> None:
     for entry in staged:
         for cell in () if entry.event is None else entry.event[1]:
             _bring_back(state, cell)
-    while staged:
-        entry = staged.popleft()
+    for entry in staged:
         # What changes nothing has no effect, whatever became of the rest.
         certain = entry.event is None or not entry.taken
         effect = "none" if certain else error.effect
-        entry.reply.refuse(
-            type(error)(str(error), **{**error.context, "effect": effect})
-        )
+        if not entry.reply.done():
+            entry.reply.refuse(
+                type(error)(str(error), **{**error.context, "effect": effect})
+            )
+    # ORDER: all at once; up to here everything may be repeated from the start.
+    staged.clear()
 
 
 def _bring_back(state: OwnerState, cell: Cell) -> None:

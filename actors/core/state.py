@@ -122,6 +122,10 @@ class OwnerState:
         if self.steps is not None:
             yield from list(self.steps.items())
 
+    def is_committed(self) -> bool:
+        """Return whether all that was decided is in the store, if there is one."""
+        return not self.staged and (self.seal is None or not self.seal.behind)
+
     def is_empty(self) -> bool:
         """Return whether the newest command left nothing, not even a hidden record."""
         return not self.totals()[0] and not self.table(RUN_STEP).names()
@@ -181,12 +185,8 @@ class OwnerState:
         pending = self.pending
         if pending is None:
             return
-        if self.staged is not None:
-            # Between `stage` and the row of what is staged, or just after that.
-            if self.staged and self.staged[-1].event is pending:
-                self.pending = None
-            else:
-                self.undo(pending)  # type: ignore[arg-type]  # nothing is overwritten
+        if self.staged and self.staged[-1].event is pending:
+            self.pending = None  # Just after it came into the row of what is staged.
             return
         if isinstance(pending, Cell):
             # An `overwrite`, which keeps no totals to go by.
@@ -194,6 +194,10 @@ class OwnerState:
             event: Event = (revision, (pending,), self.keys, size, None)
         else:
             event = pending
+        if self.staged is not None:
+            reached = 0 if self.seal is None else self.seal.reached()[0]
+            if self.revision < event[0] <= reached:
+                self.revision = event[0]  # It is logged, and so it has to happen.
         if self.revision >= event[0]:
             self.settle(event)
         else:
