@@ -13,13 +13,15 @@ import orjson
 from stateward.actors.store.names import STORE
 from stateward.actors.store.records import DamagedError, guard, unguard
 
-FORMAT: Final = 1
-"""Of what is stored; a store of a newer one is refused."""
+FORMAT: Final = 2
+"""Of what is stored; a store of a newer one is refused. Format 1 has no redo log."""
 FORMAT_NAME: Final = STORE + b"format"
 PROGRESS_NAME: Final = STORE + b"progress"
 FROM_MEMORY: Final = "memory"
 """The origin of what is being moved here from a manager without a store."""
-_PROGRESS: Final = Struct("<QQQd")
+_PROGRESS: Final = Struct("<QQQdQ")
+_UNLOGGED: Final = Struct("<QQQd")
+"""As it was in format 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +96,18 @@ class Progress:
     """Revision that no owner which holds nothing may begin below."""
     time: float = 0.0
     """When it was committed, in seconds since the epoch; 0 for never."""
+    logged: int = 0
+    """Up to where everything in the redo log is in the journal; see `redo`."""
 
 
 def progress_row(progress: Progress) -> dict[bytes, bytes]:
     """Return the record of how far a store has come, by its name."""
     content = _PROGRESS.pack(
-        progress.commits, progress.owners, progress.floor, progress.time
+        progress.commits,
+        progress.owners,
+        progress.floor,
+        progress.time,
+        progress.logged,
     )
     return {PROGRESS_NAME: guard(PROGRESS_NAME, content)}
 
@@ -107,6 +115,7 @@ def progress_row(progress: Progress) -> dict[bytes, bytes]:
 def parse_progress(record: bytes) -> Progress:
     """Return how far a store has come."""
     content = unguard(PROGRESS_NAME, record)
-    if len(content) != _PROGRESS.size:
-        raise DamagedError("it is no record of progress")
-    return Progress(*_PROGRESS.unpack(content))
+    for layout in (_PROGRESS, _UNLOGGED):
+        if len(content) == layout.size:
+            return Progress(*layout.unpack(content))
+    raise DamagedError("it is no record of progress")

@@ -13,11 +13,12 @@ from zlib import crc32
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import CorruptStoreError
 from stateward.actors.core.scopes import OwnerScope
+from stateward.actors.store.batches import Seal
 from stateward.actors.store.names import entry_name, entry_range, head_name, owner_name
 from stateward.actors.store.records import Head, head_record
 
 if TYPE_CHECKING:
-    from stateward.actors.store.store import DurableStore, Seal
+    from stateward.actors.store.store import DurableStore
 
 _WRAP = 1 << 64
 
@@ -96,7 +97,7 @@ class Arrival:
         keys: int,
         size: int,
         version: int | None,
-    ) -> "Seal":
+    ) -> Seal:
         """Write what has changed since, and have the owner be here from now on.
 
         Args:
@@ -110,8 +111,6 @@ class Arrival:
             CommitFailedError: See its `effect`.
             CorruptStoreError: What is read back is not what was written.
         """
-        from stateward.actors.store.store import Seal
-
         store = self._store
         before = store.heads.find(self._scope) or Head()
         seal = Seal(store, self._prefix, head_name(self._scope), before)

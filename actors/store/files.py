@@ -12,8 +12,8 @@ from typing import Final
 
 from stateward.actors.core.errors import StoreError
 
-LOGS: Final = ("-wal", "-journal")
-"""What the names of the logs that SQLite keeps beside its file end with."""
+LOGS: Final = ("-wal", "-journal", ".redo")
+"""What the names of the logs that SQLite and we keep beside a store end with."""
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
 
@@ -88,7 +88,7 @@ def write_backup(target: str, write: Callable[[str], None]) -> None:
 def refuse_existing(path: Path) -> None:
     """Raise `StoreError` if there is anything at `path`, or that would be read with it.
 
-    SQLite takes a log that an earlier file of the name left for a part of this one.
+    A log that an earlier store of the name left would be taken for a part of this one.
     """
     for each in (path, *(path.with_name(path.name + end) for end in LOGS)):
         if os.path.lexists(each):

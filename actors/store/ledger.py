@@ -104,8 +104,12 @@ class Ledger:
                 f"{text}: the store's own records are damaged: {error}"
             ) from error
         if record is not None and not read_only:
+            rows = {}
+            if self.about.format < FORMAT:
+                self.about = replace(self.about, format=FORMAT)
+                rows = {**about_row(self.about), **progress_row(self.progress)}
             # What a crash left unsynced could be read now, and be lost by the next one.
-            journal.commit({}, sync=True)
+            journal.commit(rows, sync=True)
         newest = mark.choose(self.about.id)
         if newest > self.progress.commits:
             raise CorruptStoreError(
@@ -146,6 +150,7 @@ class Ledger:
         sync: bool,
         owners: int = 0,
         floor: int = 0,
+        logged: int = 0,
         about: About | None = None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
@@ -156,6 +161,7 @@ class Ledger:
             sync: Whether all of it, and all before, must outlive power loss.
             owners: How many more have a head afterwards.
             floor: Revision that no owner which holds nothing may begin below.
+            logged: Up to where everything in the redo log is in the journal then.
             about: What the store is from here on; as before if `None`.
             then: Called once it is written, acknowledged or not.
 
@@ -173,6 +179,7 @@ class Ledger:
             before.owners + owners,
             max(before.floor, floor),
             max(before.time, time.time()),
+            max(before.logged, logged),
         )
         rows.update(progress_row(progress))
         if about is not None:
@@ -231,7 +238,7 @@ class Ledger:
         now, it = time.time(), self.progress
         if self.read_only or self.poisoned is not None or now <= it.time:
             return
-        row = progress_row(Progress(it.commits, it.owners, it.floor, now))
+        row = progress_row(replace(it, time=now))
         try:
             self.journal.commit(row, sync=False)
         except StateError:

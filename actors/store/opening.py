@@ -10,6 +10,9 @@ from stateward.actors.store.ledger import Ledger
 from stateward.actors.store.locks import StoreLock
 from stateward.actors.store.marks import FileMark
 from stateward.actors.store.records import DamagedError
+from stateward.actors.store.redo import RedoLog
+from stateward.actors.store.regions import FileRegion
+from stateward.actors.store.replay import replay
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import StoreUrl, open_journal
 
@@ -55,8 +58,10 @@ def open_store(
         )
         opened.callback(journal.close)
         ledger = Ledger(journal, mark, url.text, read_only=read_only, anew=not existed)
-        store = DurableStore(ledger, cipher=cipher, version=version)
+        redo = RedoLog(FileRegion(f"{url.path}.redo"))
+        store = DurableStore(ledger, redo=redo, cipher=cipher, version=version)
         check_key(ledger, cipher)
+        replay(store)
         # A crash in the middle of a move leaves something that counts for nothing.
         while not read_only and store.clear_some():
             pass

@@ -68,14 +68,15 @@ class Head:
     moved: bool = False
     """Whether the owner is in another store now, and nothing of it counts here."""
 
-    def count(self, old: Cell | None, new: Cell, *, gone: float) -> None:
-        """Note that `new` replaces `old`; `gone` is the expiry of a deletion."""
-        if old is not None and old.expires != gone:
-            self.entries -= 1
-            self.checksum = (self.checksum - old.revision) % _WRAP
-        if new.expires != gone:
-            self.entries += 1
-            self.checksum = (self.checksum + new.revision) % _WRAP
+    def replace(self, old: int, new: int) -> None:
+        """Note that one record takes the place of another, by their revisions.
+
+        Args:
+            old: 0 if there was none.
+            new: 0 if there is none now.
+        """
+        self.entries += (new > 0) - (old > 0)
+        self.checksum = (self.checksum + new - old) % _WRAP
 
     def copy(self) -> "Head":
         """Return another one that adds up to the same; one is made in every commit."""
@@ -127,10 +128,10 @@ def parse_head(name: bytes, record: bytes) -> Head:
     return Head(revision, entries, checksum, keys, size, version, bool(moved))
 
 
-def entry_record(
+def entry_content(
     name: bytes, cell: Cell, offset: float, cipher: Cipher | None = None
 ) -> bytes:
-    """Return the record of one version of an entry.
+    """Return what the record of one version of an entry holds, to be guarded.
 
     Args:
         name: Where it will stand.
@@ -149,7 +150,35 @@ def entry_record(
     data = value if type(value) is bytes else orjson.dumps(value)
     if cipher is not None:
         data = cipher.seal(data, name + fixed)
-    return guard(name, fixed + data)
+    return fixed + data
+
+
+def revision_of(content: bytes) -> int:
+    """Return the revision of the entry that a record holds."""
+    if len(content) <= _ENTRY.size:
+        raise DamagedError("it is no entry")
+    _, revision, _, _, _ = _ENTRY.unpack_from(content)
+    return int(revision)
+
+
+def entry_record(
+    name: bytes, cell: Cell, offset: float, cipher: Cipher | None = None
+) -> bytes:
+    """Return the record of one version of an entry; the arguments are as above."""
+    return guard(name, entry_content(name, cell, offset, cipher))
+
+
+def plain_content(
+    data: bytes, *, depth: int, revision: int, created: float, updated: float
+) -> bytes:
+    """As `entry_content`, of a version that never expires; times since the epoch."""
+    return _ENTRY.pack(depth, revision, created, updated, nan) + data
+
+
+def created_of(content: bytes) -> float:
+    """Return when the key came into being that a record holds, since the epoch."""
+    _, _, created, _, _ = _ENTRY.unpack_from(content)
+    return float(created)
 
 
 def resealed_record(name: bytes, record: bytes, cipher: Cipher) -> bytes | None:

@@ -1,11 +1,11 @@
 """The store: what owners have committed, sealed, in whatever journal keeps it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from stateward.actors.core.cells import DELETED, Cell
+from stateward.actors.core.cells import Cell
 from stateward.actors.core.errors import (
     CorruptStoreError,
     InvariantError,
@@ -16,6 +16,7 @@ from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.store.about import About
 from stateward.actors.store.arrivals import Arrival
+from stateward.actors.store.batches import Batch, Change, Seal, change_of
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.heads import Heads
 from stateward.actors.store.ledger import Ledger
@@ -37,25 +38,10 @@ from stateward.actors.store.records import (
     head_record,
     parse_entry_record,
 )
+from stateward.actors.store.redo import RedoLog
 
 CLEAR_ROWS: Final = 1000
 """LIMIT: what is removed in one commit of what counts for nothing any more."""
-
-
-@dataclass(slots=True)  # tidy: the head is replaced with every commit
-class Seal:
-    """What the store keeps in memory of one owner."""
-
-    store: "DurableStore"
-    prefix: bytes
-    """What the names of its entries begin with."""
-    head_name: bytes
-    head: Head
-    """As committed last."""
-
-    @property
-    def version(self) -> int:
-        return self.head.version
 
 
 def _nothing() -> None:
@@ -72,6 +58,7 @@ class DurableStore:
         self,
         ledger: Ledger,
         *,
+        redo: RedoLog | None = None,
         cipher: Cipher | None = None,
         version: int | None = None,
     ) -> None:
@@ -79,6 +66,7 @@ class DurableStore:
 
         Args:
             ledger: Closed with the store, but not if this raises.
+            redo: As `ledger`; `None` to log nothing.
             cipher: Seals values; `None` leaves them readable.
             version: Of the newest migration there is; `None` leaves owners as stored.
 
@@ -86,6 +74,10 @@ class DurableStore:
             StoreFormatError: It has been through newer migrations. Effect: none.
         """
         self.ledger = ledger
+        self.redo = redo or RedoLog(None)
+        """What has happened, and is not in the journal yet."""
+        self.redo.encode = self._change
+        self.redo.plain = cipher is None
         self.text = ledger.text
         self.heads = Heads(ledger)
         self.cipher = cipher
@@ -228,19 +220,41 @@ class DurableStore:
     def commit(
         self, work: Iterable[tuple[OwnerState, Sequence[Event]]], *, sync: bool
     ) -> None:
-        """Write the events of each owner, in order; all of them or none."""
-        rows: dict[bytes, bytes | None] = {}
-        heads: list[tuple[Seal, Head]] = []
+        """Write what is logged, then the events of each owner, in order; or nothing."""
+        redo, batch = self.redo, Batch()
+        logged, seals = redo.pending()
+        batch.add_logged(logged, seals, self.offset)
         for state, events in work:
-            seal = state.seal
-            if not isinstance(seal, Seal) or seal.store is not self:
+            found = state.seal
+            if not isinstance(found, Seal) or found.store is not self:
                 raise InvariantError(f"{state.scope} was not loaded from {self.text}")
-            heads.append((seal, self._collect(rows, seal, events)))
-        self.write(rows, heads, sync=sync)
+            if self._lifts:
+                batch.head(found).version = self.version
+            for event in events:
+                batch.add(found, self._change(found, event))
+        end, commits = logged[-1][3] if logged else 0, redo.commits
+        try:
+            self.write(batch.rows(), batch.heads(), sync=sync, logged=end)
+            redo.settle(logged)
+            if not sync:
+                redo.prepare(self.ledger.about.id, self.ledger.progress.logged)
+        except BaseException as error:
+            if redo.commits != commits:
+                # It is written, and whoever staged it is told that it may not be.
+                self.poison(f"what follows a commit failed: {error!r}")
+            redo.refuse(for_good=self.ledger.poisoned is not None)
+            raise
+
+    def _change(self, seal: Seal, event: Event) -> Change:
+        version = self.version if self._lifts else seal.head.version
+        return change_of(
+            seal, event, version=version, offset=self.offset, cipher=self.cipher
+        )
 
     def poison(self, reason: str) -> None:
         """Take no more commits, for nobody knows what the last one has written."""
         self.ledger.poisoned = reason
+        self.redo.refuse(for_good=True)
 
     def is_outdated(self, state: OwnerState) -> bool:
         """Return whether a state, as it was loaded, has migrations to go through."""
@@ -265,6 +279,7 @@ class DurableStore:
         *,
         sync: bool,
         about: About | None = None,
+        logged: int = 0,
     ) -> None:
         """Write records, and the heads they lead to; see `Ledger.write`."""
         heads, owners, floor = list(heads), 0, 0
@@ -282,32 +297,17 @@ class DurableStore:
         def then() -> None:
             for seal, head in heads:
                 seal.head = head
+            self.redo.commits = self.ledger.progress.commits
 
         self.ledger.write(
-            rows, sync=sync, owners=owners, floor=floor, about=about, then=then
+            rows,
+            sync=sync,
+            owners=owners,
+            floor=floor,
+            logged=logged,
+            about=about,
+            then=then,
         )
-
-    def _collect(
-        self, rows: dict[bytes, bytes | None], seal: Seal, events: Iterable[Event]
-    ) -> Head:
-        """Add the newest version of each entry to `rows`; return the owner's head."""
-        head = seal.head.copy()
-        head.moved = False
-        if self._lifts:
-            head.version = self.version
-        newest: dict[tuple[str | None, str], Cell] = {}
-        for revision, changes, keys, size, _ in events:
-            for cell in changes:
-                head.count(cell.previous, cell, gone=DELETED)
-                newest[cell.table.step_name, cell.key] = cell
-            head.revision, head.keys, head.size = revision, keys, size
-        for (step_name, key), cell in newest.items():
-            name = entry_name(seal.prefix, step_name, key)
-            if cell.expires == DELETED:
-                rows[name] = None
-            else:
-                rows[name] = entry_record(name, cell, self.offset, self.cipher)
-        return head
 
     # --------------------------------------------------------------- moves
 
@@ -384,6 +384,7 @@ class DurableStore:
     def close(self) -> None:
         """Let go of the store; idempotent."""
         try:
+            self.redo.close()
             self.ledger.close()
         finally:
             self.let_go()

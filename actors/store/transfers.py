@@ -20,6 +20,7 @@ from stateward.actors.core.limits import Limits
 from stateward.actors.core.ports import Journal
 from stateward.actors.core.reader import versions
 from stateward.actors.core.state import OwnerState
+from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress, inspect
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.exports import Image
@@ -33,13 +34,13 @@ from stateward.actors.store.files import (
 from stateward.actors.store.names import entry_range, head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import Head
-from stateward.actors.store.store import DurableStore, Seal
+from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import MEMORY, SCHEMES, StoreUrl, open_journal
 
 ROWS: Final = 1000
 """LIMIT: records in one commit; they are synced at the end."""
 _END: Final = b"\xff" * 16
-BESIDE: Final = ("", ".mark", ".lock", "-wal", "-shm")
+BESIDE: Final = ("", ".mark", ".lock", ".redo", "-wal", "-shm")
 """What the names of the files of a store end with."""
 
 

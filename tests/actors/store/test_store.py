@@ -185,9 +185,9 @@ def test_store_of_a_newer_format_is_refused(place: Place) -> None:
     """A format this version does not know is refused, and nothing is changed."""
     place.write(a=1)
     about = orjson.loads(unguard(FORMAT_NAME, place.row(FORMAT_NAME)))
-    newer = guard(FORMAT_NAME, orjson.dumps(about | {"format": 2}))
+    newer = guard(FORMAT_NAME, orjson.dumps(about | {"format": 3}))
     place.change({FORMAT_NAME: newer})
-    with pytest.raises(StoreFormatError, match=r"has format 2; .* knows 1") as caught:
+    with pytest.raises(StoreFormatError, match=r"has format 3; .* knows 2") as caught:
         place.open()
     assert str(place.path) in str(caught.value)
     assert place.row(FORMAT_NAME) == newer
