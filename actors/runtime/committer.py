@@ -1,6 +1,7 @@
 """The committer: one thread that writes what all owners have staged.
 
-Owners do not wait for the disk. What is staged while one commit is under way goes into
+Owners do not wait for the disk. What is logged has happened, and is written some time
+later, many commands at once. What is staged while one commit is under way goes into
 the next, all owners' together, so that one sync covers it. Then each owner publishes
 its part, in its own turn, and answers.
 
@@ -11,13 +12,15 @@ nothing of such an owner is written before it has done so.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from stateward.actors.core.errors import (
     ClosedError,
     CommitFailedError,
+    StoreError,
     StorePoisonedError,
 )
 from stateward.actors.core.faults import armed, hit
@@ -26,9 +29,12 @@ from stateward.actors.core.ports import Store
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.staging import Staged, publish_committed, take_back
 from stateward.actors.core.state import OwnerState
+from stateward.actors.runtime.chores import Chore, Wake
 
 T = TypeVar("T")
 
+DRAIN: Final = 0.05
+"""Seconds that what is logged waits for its commit: it gathers, and is not much yet."""
 _LOOK: Final = 1.0
 """Seconds between two looks at whether the thread that is waited for has ended."""
 
@@ -71,31 +77,6 @@ class Committed(Message):
         self.committer.changed(self.state)
 
 
-class Chore(Generic[T]):
-    """Something else that writes to a store, and so has its turn between commits."""
-
-    def __init__(self, action: Callable[[], T]) -> None:
-        """Hold what is to be done."""
-        self._action = action
-        self._result: T | None = None
-        self._error: BaseException | None = None
-        self.done = threading.Event()
-
-    def run(self) -> None:
-        """Do it, in the committer's thread."""
-        try:
-            self._result = self._action()
-        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-            self._error = error
-        self.done.set()
-
-    def result(self) -> T:
-        """Return what came of it, once it is done."""
-        if self._error is not None:
-            raise self._error
-        return cast("T", self._result)
-
-
 class Committer:
     """Writes what is staged, in groups.
 
@@ -106,7 +87,8 @@ class Committer:
         self,
         deliver: Callable[[Committed], None],
         changed: Callable[[OwnerState], None],
-        closed: Callable[[], None],
+        drained: Callable[[], None],
+        stores: Callable[[], Iterable[Store]],
         *,
         synced: bool,
         flush_interval: float,
@@ -118,7 +100,8 @@ class Committer:
         Args:
             deliver: Brings a signal to whoever may change the state of its scope.
             changed: Called after an owner has published.
-            closed: Called at the end, to close what was written to.
+            drained: Called after what was logged has been written.
+            stores: Returns what may be written to; closed at the end.
             synced: Whether each commit outlives power loss before it is published.
             flush_interval: Seconds after which others are synced.
             reply_timeout: Seconds a sender waits for its answer at most.
@@ -126,19 +109,26 @@ class Committer:
         """
         self.deliver = deliver
         self.changed = changed
+        self._drained = drained
         self.synced = synced
         self.reply_timeout = reply_timeout
-        self._closed = closed
+        self._stores = stores
         self._flush_interval = flush_interval
+        self._lag = min(DRAIN, flush_interval / 2)
+        """Seconds that what is logged may wait; so much earlier it has to be synced."""
         self._now = now
-        self._wanted: SimpleQueue[OwnerState | Chore[Any] | None] = SimpleQueue()
+        self.resting = True
+        """Whether somebody who logs something has to call `wake`."""
+        self._drain_at: float | None = None
+        """When to write what is logged."""
+        self._wanted: SimpleQueue[OwnerState | Chore[Any] | Wake | None] = SimpleQueue()
         self.submit: Callable[[OwnerState], None] = self._wanted.put
         """Have what is staged of an owner committed."""
         self._broken: set[OwnerScope] = set()
         """Owners that have yet to take back what failed."""
         self._unsynced: dict[Store, float] = {}
         """When to sync what was written to each store."""
-        self._arrived: list[OwnerState | Chore[Any] | None] = []
+        self._arrived: list[OwnerState | Chore[Any] | Wake | None] = []
         """What the group under way is made of."""
         self._came = 0
         """How much was submitted to the group before."""
@@ -152,6 +142,11 @@ class Committer:
         )
         self._thread.start()
 
+    def wake(self) -> None:
+        """Look for what is logged."""
+        self.resting = False
+        self._wanted.put(Wake())
+
     def mended(self, state: OwnerState) -> None:
         """Take commits of an owner again, which has taken back what failed."""
         self._broken.discard(state.scope)
@@ -164,9 +159,12 @@ class Committer:
         Raises:
             ClosedError: The committer has ended. Effect: none.
         """
-        if self._thread is None or self._thread is threading.current_thread():
-            return action()
         chore = Chore(action)
+        if self._thread is None:
+            self._do([chore])
+            return chore.result()
+        if self._thread is threading.current_thread():
+            return action()
         self._wanted.put(chore)
         while not chore.done.wait(timeout=_LOOK):
             if not self._thread.is_alive() and not chore.done.is_set():
@@ -196,7 +194,8 @@ class Committer:
             except Exception:
                 # It outlives everything, or senders would wait for ever.
                 logger.exception("The committer failed")
-        self._closed()
+        for store in self._stores():
+            store.close()
 
     def idle(self) -> bool:
         """Return whether nothing waits to be written."""
@@ -223,8 +222,9 @@ class Committer:
             chores = [it for it in self._arrived if isinstance(it, Chore)]
             self._arrived.clear()
             # ORDER: what was staged before is written before.
-            for chore in chores:
-                chore.run()
+            if chores:
+                self._do(chores)
+        self._drain()
         for store, when in list(self._unsynced.items()):
             if self._over or self._now() >= when:
                 self._flush(store)
@@ -235,8 +235,11 @@ class Committer:
         Nothing is lost should this fail: it has arrived, or waits still.
         """
         timeout = None
-        if self._unsynced:
-            timeout = max(0.0, min(self._unsynced.values()) - self._now())
+        due = [*self._unsynced.values()]
+        if self._drain_at is not None:
+            due.append(self._drain_at)
+        if due:
+            timeout = max(0.0, min(due) - self._now())
         gathers = 0
         try:
             self._arrived.append(self._wanted.get(wait, timeout))
@@ -252,6 +255,43 @@ class Committer:
         except Empty:
             pass
         self._came = len(self._arrived)
+
+    def _do(self, chores: list[Chore[Any]]) -> None:
+        """Do something else, while everything that is logged is written as well."""
+        failure: Exception | None = None
+        with ExitStack() as held:
+            for store in self._stores():
+                held.callback(store.redo.release)
+                try:
+                    store.redo.hold()
+                    failure = self._write(store, []) or failure
+                except StoreError as error:
+                    failure = error
+            for chore in chores:
+                chore.run(failure)
+
+    def _drain(self) -> None:
+        """Write what is logged, if it is time to."""
+        if not any(store.redo.behind for store in self._stores()):
+            self._drain_at = None
+            # ORDER: said first. Who logs something looks at it after that.
+            self.resting = True
+            if not any(store.redo.behind for store in self._stores()):
+                return
+        self.resting = False
+        now = self._now()
+        if self._drain_at is None:
+            self._drain_at = now + self._lag
+        elif now >= self._drain_at or self._over:
+            self._drain_at = now + self._lag
+            for store in self._stores():
+                if store.redo.behind and (error := self._write(store, [])):
+                    logger.error("What is logged cannot be written", exc_info=error)
+                    self._drain_at = now + self._flush_interval
+            self._drained()
+        for store in self._stores():
+            if store.redo.behind:
+                self._unsynced.setdefault(store, now + self._flush_interval - self._lag)
 
     def _commit(self, states: list[OwnerState]) -> None:
         """Write what the owners have staged, a commit for each store there is."""
@@ -314,7 +354,7 @@ class Committer:
             for state, entries in work
         ]
         events = [(state, some) for state, some in events if some]
-        if not events:
+        if not events and not store.redo.behind:
             return None
         sync = self.synced or any(it.sync for _, entries in work for it in entries)
         try:
@@ -328,7 +368,8 @@ class Committer:
         if sync:
             self._unsynced.pop(store, None)
         else:
-            self._unsynced.setdefault(store, self._now() + self._flush_interval)
+            due = self._now() + self._flush_interval - self._lag
+            self._unsynced.setdefault(store, due)
         return None
 
     def _flush(self, store: Store) -> None:

@@ -1,4 +1,8 @@
-"""The owner with a store: it decides and stages, and publishes what is committed."""
+"""The owner with a store: it decides, and publishes what is as durable as promised.
+
+What only has to outlive the process is logged and published in the same turn. All else
+is staged, and published in a turn that follows its commit.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,7 +11,7 @@ from typing import Any, NoReturn
 from stateward.actors.core.cells import Cell
 from stateward.actors.core.decider import drop
 from stateward.actors.core.errors import OwnerFailedError, StepRevokedError
-from stateward.actors.core.faults import armed
+from stateward.actors.core.faults import armed, hit
 from stateward.actors.core.messages import (
     GetManyState,
     GetSnapshot,
@@ -36,14 +40,16 @@ class DurableOwner(Owner):
     def take_turn(self, message: Any) -> Any:
         """Carry out any command, and publish what is committed."""
         if type(message) is Cell:
-            return self._stage_usual(message)
+            if self._committer.synced or self.state.staged:
+                return self._stage_usual(message)
+            return self._log_usual(message)
         if type(message) is Committed:
             message.carry_out()
             return None
         return self.serve(message)
 
-    def _stage_usual(self, cell: Cell) -> Deferred | None:
-        """Stage the usual write, as `overwrite` carries it out; `None` if it is not."""
+    def _stage_usual(self, cell: Cell) -> Any:
+        """Decide the usual write as `overwrite` does; `None` if it is not usual."""
         table, state, size = cell.table, self.state, cell.size
         limits, old, now = state.limits, table.newest(cell.key), self.now()
         if (
@@ -77,6 +83,55 @@ class DurableOwner(Owner):
             if state.staged:
                 self._committer.submit(state)
 
+    def _log_usual(self, cell: Cell) -> Any:
+        """As `_stage_usual`, with the log between staging and publishing."""
+        state, table, key, size = self.state, cell.table, cell.key, cell.size
+        limits, old, clock = state.limits, table.get(key), self.now
+        now, seal = clock(), state.seal
+        if (
+            old is None
+            or seal is None
+            or table.state is not state
+            or state.pending is not None
+            or state.next_expiry <= now
+            or armed
+        ):
+            return None
+        before = state.size
+        total = before + size - old.size
+        if (
+            limits.default_ttl is not None
+            or size > limits.value_bytes
+            or (total > limits.total_bytes and size > old.size)
+            or cell.depth > limits.max_depth
+        ):
+            return None
+        revision = state.latest + 1
+        cell.revision = revision
+        cell.created = old.created
+        cell.updated = state.used = now
+        cell.direct = cell.depth == 0
+        cell.expires = cell.frozen = None
+        cell.previous = old
+        # ORDER: as in `overwrite`, but it has to happen once it is logged.
+        state.pending = cell
+        state.latest = table.revision = revision
+        table[key] = cell
+        if not seal.store.redo.overwrite(state, cell, old, total):
+            state.undo((revision, (cell,), state.keys, before, None))
+            return self._stage_usual(cell)
+        state.revision = revision
+        cell.previous = None
+        state.size = total
+        state.settled = revision
+        state.pending = None
+        committer = self._committer
+        if committer.resting:
+            committer.wake()
+        if total != before:
+            committer.changed(state)
+        return revision
+
     def serve(self, message: Any) -> Any:
         """Decide and stage; the answer waits for what it rests on."""
         state = self.state
@@ -109,8 +164,10 @@ class DurableOwner(Owner):
         stage(self.state, Staged(deferred, answer=give))
         return deferred
 
-    def carry_out(self, event: Event, reply: Any, fenced: Fenced | None) -> Deferred:
-        """Stage `event`; the reply is given once it is published."""
+    def carry_out(self, event: Event, reply: Any, fenced: Fenced | None) -> Any:
+        """Log and publish `event`, or stage it: then the reply is given later."""
+        if not (self._sync or self.state.staged) and self._log(event):
+            return reply
         deferred = Deferred(self._committer.reply_timeout)
         undone = None
         if fenced is not None and fenced.ends_as is not None:
@@ -124,6 +181,33 @@ class DurableOwner(Owner):
         )
         stage(self.state, entry)
         return deferred
+
+    def _log(self, event: Event) -> bool:
+        """Have `event` outlive the process, and happen; `False` if it cannot now."""
+        state, seal = self.state, self.state.seal
+        if seal is None or not event[1]:
+            return False
+        keys, size = state.keys, state.size
+        state.stage(event)
+        if armed:
+            hit("state.staged")
+        if not seal.store.redo.log(state, event):
+            state.undo(event)
+            for cell in event[1]:
+                cell.revision = event[0]  # It is going to be staged once more.
+            return False
+        if armed:
+            hit("store.logged")
+        state.revision = event[0]
+        if armed:
+            hit("state.published")
+        state.settle(event)
+        committer = self._committer
+        if committer.resting:
+            committer.wake()
+        if (keys, size) != event[2:4]:
+            committer.changed(state)
+        return True
 
     def _drop(self, now: float) -> Any:
         event, held = drop(self.state, now)

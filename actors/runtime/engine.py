@@ -129,17 +129,17 @@ class Engine:
             except Exception:
                 # A bug of ours; other owners still wait for their signal.
                 logger.exception("%s failed at %r", receiver, signal)
-
-        def closed() -> None:
-            for store in placement.stores():
-                store.close()
+                # ORDER: once more, and through the mail, where it is tried but once:
+                # without a signal whoever staged something waits until it times out.
+                receiver.actor_inbox.hand(signal)
 
         # A dispatcher may have everything run in the thread of a test, this included.
         alone = getattr(self.dispatcher, "single_threaded", False)
         committer = Committer(
             deliver,
             vault.weigh,
-            closed,
+            vault.check,
+            placement.stores,
             synced=storage.synced,
             flush_interval=storage.flush_interval,
             reply_timeout=self.ask_timeout,

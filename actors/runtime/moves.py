@@ -280,8 +280,10 @@ def _finished(
 def committed(state: OwnerState) -> tuple[int, int, int]:
     """Return revision, keys and size after the newest command that is committed.
 
-    Concurrency: Between two commits; the owner may be publishing.
+    Concurrency: Between two commits; the owner may be publishing that command.
     """
+    if state.seal is not None:
+        return state.seal.reached()
     # ORDER: what is not in this copy has been published, and its totals are in.
     for entry in reversed(list(state.staged or ())):
         if entry.committed and entry.event is not None:

@@ -228,7 +228,7 @@ class Owner(Overwriter):
             return False
         if armed:
             hit("supervisor.passivate")
-        if self.state.is_empty():
+        if self.state.is_empty() and self.state.is_committed():
             self._retire()  # Nothing to come back to.
         elif self.state.next_expiry < self.state.alarm:
             self._set_alarm()  # An interrupt came between a write and its alarm.

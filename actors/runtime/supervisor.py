@@ -228,7 +228,7 @@ class Supervisor(TurnActor):
         for state in directory.vault.surplus():
             active = directory.active(state.scope)
             if active is None:
-                if not state.staged:
+                if state.is_committed():
                     directory.vault.let_go(state.scope, state)
                 continue
             try:

@@ -187,6 +187,10 @@ class Vault:
             with self._lock:
                 self.held_bytes += weight - self._weights.get(state.scope, 0)
                 self._weights[state.scope] = weight
+        self.check()
+
+    def check(self) -> None:
+        """Have states let go if there are too many, now that some of them can be."""
         if self.cache_bytes is not None and self.held_bytes > self.cache_bytes:
             self._too_much()
 

@@ -13,6 +13,7 @@ from stateward.actors.core.staging import Staged, stage
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.runtime.committer import Committed, Committer
 from stateward.actors.runtime.inbox import Deferred
+from stateward.actors.store.redo import RedoLog
 from tests.threads import WAIT
 
 
@@ -31,6 +32,7 @@ class RecordingStore:
         self.refused = 0
         """How often it was raised."""
         self.closed = 0
+        self.redo = RedoLog(None)
 
     def load(self, state: OwnerState) -> None:
         """Leave `state` as it is."""
@@ -55,13 +57,18 @@ class RecordingStore:
 
 
 class RecordingSeal:
-    """A `Seal` of a recording store."""
+    """A `Seal` of any store, of which nothing is logged."""
 
     version = 0
+    behind = False
 
-    def __init__(self, store: RecordingStore) -> None:
+    def __init__(self, store: object) -> None:
         """Belong to `store`."""
         self.store: Any = store
+
+    def reached(self) -> tuple[int, int, int]:
+        """Say that nothing is committed."""
+        return 0, 0, 0
 
 
 class Rig:
@@ -74,10 +81,12 @@ class Rig:
         self.keeps = False
         """Whether signals wait for the test."""
         self.changed: list[OwnerState] = []
+        stores: Any = [self.store]
         self.committer = Committer(
             self.deliver,
             self.changed.append,
-            self.store.close,
+            lambda: None,
+            lambda: stores,
             synced=synced,
             flush_interval=flush_interval,
             reply_timeout=WAIT,

@@ -19,6 +19,7 @@ from stateward import (
 from stateward.actors.core import faults
 from stateward.actors.runtime.durable import DurableOwner
 from stateward.actors.runtime.fences import Fence, Fenced
+from stateward.actors.store.redo import RedoLog
 from stateward.messages import (
     DropState,
     GetManyState,
@@ -34,10 +35,16 @@ from tests.threads import Job, eventually
 W = WorkflowScope("w")
 
 
+@pytest.fixture(name="journal")
+def new_journal() -> WatchedJournal:
+    """Return a journal that holds nothing."""
+    return WatchedJournal()
+
+
 @pytest.fixture(name="disk")
-def new_disk(tmp_path: Path) -> Disk:
+def new_disk(tmp_path: Path, journal: WatchedJournal) -> Disk:
     """Return a disk with nothing on it."""
-    return Disk(tmp_path, WatchedJournal())
+    return Disk(tmp_path, journal)
 
 
 @pytest.fixture(name="manager")
@@ -275,7 +282,7 @@ def test_interrupted_owner_stays_usable(
     assert dict(state) == expected
     assert state.set("c", 6) == (3 if happens else 2)
     assert dict(state) == expected | {"c": 6}
-    left = disk.after("left", WatchedJournal(rows_of(disk)), disk.mark())
+    left = disk.after("left", WatchedJournal(rows_of(disk)))
     with left.manager() as again:
         assert dict(again.workflow_state("w")) == expected | {"c": 6}
 
@@ -306,3 +313,70 @@ def test_owners_of_a_store_are_durable(manager: StateManager) -> None:
     """A manager with a store makes owners that stage."""
     ref = manager.engine.owner(W)
     assert ref.actor_class is DurableOwner
+
+
+@pytest.fixture(name="logging")
+def logging_state(disk: Disk) -> Iterator[WorkflowState]:
+    """Return a workflow of a manager that logs, of which all is committed."""
+    with disk.manager(durability="buffered", flush_interval=1e6) as manager:
+        state = manager.workflow_state("w")
+        state["a"] = 1  # from here on there is a log
+        yield state
+
+
+def test_logged_write_is_answered_while_no_commit_is_made(
+    logging: WorkflowState,
+) -> None:
+    """Any command that need not be synced is over in its turn."""
+    with held_back():
+        logging["a"] = 2
+        logging["b"] = 3
+        assert logging.increment("a", 5) == 7
+        del logging["b"]
+        assert dict(logging) == {"a": 7}
+        assert staged(logging) == 0
+
+
+def test_logged_write_wakes_who_commits(
+    logging: WorkflowState, journal: WatchedJournal
+) -> None:
+    """The first one after a while does, of either kind."""
+    committer = logging.manager.engine.directory.committer
+    assert committer is not None
+    for key in ("a", "new"):
+        eventually(lambda: committer.resting, "nothing to be written")
+        journal.syncs.clear()
+        logging[key] = 9
+        eventually(lambda: bool(journal.syncs), "a commit")
+
+
+def test_logged_write_is_read_by_nobody_before_it_is_logged(
+    logging: WorkflowState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then a crash of the process would take it back."""
+    seen: list[object] = []
+    log, overwrite = RedoLog.log, RedoLog.overwrite
+
+    def look(*args: Any) -> bool:
+        seen.append(dict(logging))
+        return log(*args) if len(args) == 3 else overwrite(*args)
+
+    monkeypatch.setattr(RedoLog, "log", look)
+    monkeypatch.setattr(RedoLog, "overwrite", look)
+    logging["a"] = 2
+    logging["b"] = 3
+    assert seen == [{"a": 1}, {"a": 2}]
+    assert dict(logging) == {"a": 2, "b": 3}
+
+
+def test_write_that_the_log_refuses_is_committed(
+    logging: WorkflowState, journal: WatchedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is answered then, with the revision it would have had."""
+    monkeypatch.setattr(RedoLog, "log", lambda *_: False)
+    monkeypatch.setattr(RedoLog, "overwrite", lambda *_: False)
+    commits = len(journal.syncs)
+    assert logging.set("a", 2) == 2
+    assert logging.update(b=3, c=4) == 3
+    assert len(journal.syncs) >= commits + 2
+    assert dict(logging) == {"a": 2, "b": 3, "c": 4}

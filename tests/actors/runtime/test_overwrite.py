@@ -151,7 +151,7 @@ def test_staged_overwrite_leaves_what_the_readable_path_leaves(
         found = [states[it.scope.owner] for it in (short, long)]
         assert len({(it.size, it.keys, it.settled) for it in found}) == 1
         rows = WatchedJournal(journal.crash().scan(b"", b"\xff" * 9))
-        left = disk.after("left", rows, disk.mark())
+        left = disk.after("left", rows)
     with left.manager(clock=clock) as again:
         for state in map(again.workflow_state, ("short", "long")):
             assert (state.entry("a"), state.entry("t")) == entries

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from stateward.actors.core.state import RETIRED, Event, OwnerState
 from stateward.actors.runtime.placement import Placement
 from stateward.actors.runtime.vault import ENTRY_BYTES, KEPT_MIN, STATE_BYTES, Vault
 from stateward.testing import SimulatedClock
+from tests.actors.runtime.rigs import RecordingSeal
 from tests.threads import Gate, Job, in_thread
 
 
@@ -40,7 +40,7 @@ class LoadedStore:
             raise self.error
         assert not anew
         state.begin_at(7, 0 if self.empty else 10, 1000)
-        state.seal = LoadedSeal(self)
+        state.seal = RecordingSeal(self)
 
     def commit(
         self, work: Iterable[tuple[OwnerState, Sequence[Event]]], *, sync: bool
@@ -53,16 +53,6 @@ class LoadedStore:
 
     def close(self) -> None:
         """Do nothing."""
-
-
-class LoadedSeal:
-    """A `Seal` of a `LoadedStore`."""
-
-    version = 0
-
-    def __init__(self, store: LoadedStore) -> None:
-        """Belong to `store`."""
-        self.store: Any = store
 
 
 WEIGHT = STATE_BYTES + 1000 + 10 * ENTRY_BYTES

@@ -1,0 +1,40 @@
+"""Chores: what the committer does between two commits, beside what is staged."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Chore(Generic[T]):
+    """Something else that writes to a store, and so has its turn between commits."""
+
+    def __init__(self, action: Callable[[], T]) -> None:
+        """Hold what is to be done."""
+        self._action = action
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self, failure: Exception | None) -> None:
+        """Do it, in the committer's thread; not after a failure."""
+        try:
+            if failure is not None:
+                raise failure
+            self._result = self._action()
+        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+            self._error = error
+        self.done.set()
+
+    def result(self) -> T:
+        """Return what came of it, once it is done."""
+        if self._error is not None:
+            raise self._error
+        return cast("T", self._result)
+
+
+class Wake:
+    """What is put in the queue when nothing is to be staged."""
+
+    __slots__ = ()
