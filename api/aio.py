@@ -31,6 +31,7 @@ from stateward.actors.core.messages import (
     UpdateState,
 )
 from stateward.actors.core.values import JsonValue
+from stateward.durability import Durability, is_synced
 from stateward.handles import WorkflowState
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, check_attempts
@@ -66,9 +67,11 @@ class AsyncScopedState(ReadableState):
         *,
         ttl: float | None = None,
         expected: int | None = None,
+        durability: Durability | None = None,
     ) -> Revision:
         """Bind `key` to `value`, and return the new revision."""
-        message = SetState(self._scope, key, value, ttl=ttl, expected=expected)
+        sync = is_synced(durability)
+        message = SetState(self._scope, key, value, ttl, expected, sync=sync)
         return cast("Revision", await self._ask(message))
 
     async def delete(self, key: str, *, expected: int | None = None) -> bool:

@@ -4,11 +4,11 @@ Reads go to the snapshot cache (see `reads`); writes are messages to the scope's
 """
 
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from stateward.actors.core import reader
 from stateward.actors.core.cells import Cell
-from stateward.actors.core.errors import MissingKeyError, UsageError
+from stateward.actors.core.errors import MissingKeyError
 from stateward.actors.core.messages import (
     AppendState,
     ClearState,
@@ -35,6 +35,7 @@ from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import PLAIN, JsonValue, dumps, pack
 from stateward.actors.runtime.inbox import Deferred
 from stateward.actors.runtime.turns import BUSY
+from stateward.durability import Durability, is_synced
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
 
@@ -42,14 +43,7 @@ if TYPE_CHECKING:
     from stateward.aio import AsyncScopedState, AsyncWorkflowState
 
 T = TypeVar("T")
-Durability = Literal["synced", "buffered"]
 _UNSET = object()
-
-
-def check_durability(durability: object) -> None:
-    """Raise `UsageError` unless `durability` is one."""
-    if durability not in ("synced", "buffered"):
-        raise UsageError(f"durability is {durability!r}, not 'synced' or 'buffered'")
 
 
 class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
@@ -86,7 +80,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
         *,
         ttl: float | None = None,
         expected: int | None = None,
-        durability: "Durability | None" = None,
+        durability: Durability | None = None,
     ) -> Revision:
         """Bind `key` to `value`.
 
@@ -148,9 +142,7 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
                 return reply  # type: ignore[return-value]  # as a revision is
             if type(reply) is Deferred:
                 return cast("Revision", reply.wait())
-        if durability is not None:
-            check_durability(durability)
-        sync = durability == "synced"
+        sync = is_synced(durability)
         message = SetState(self._scope, key, value, ttl, expected, sync=sync)
         return cast("Revision", self.ask(message))
 

@@ -24,7 +24,8 @@ from stateward.actors.core.values import JsonValue
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.supervisor import Supervisor
 from stateward.actors.store.ciphers import Key
-from stateward.handles import Durability, ScopedState, WorkflowState
+from stateward.durability import Durability
+from stateward.handles import ScopedState, WorkflowState
 from stateward.migrations import Migration
 from stateward.resumption import UNSET, Resumption
 from stateward.stats import Stats, stats_of, workflow_ids

@@ -123,6 +123,10 @@ class OneState:
 class Nobody:
     """Who waits for the answer to what a migration wrote."""
 
+    def done(self) -> bool:
+        """Wait for ever."""
+        return False
+
     def set(self, value: object) -> None:
         """Take no notice."""
 

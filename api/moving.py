@@ -23,12 +23,13 @@ from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.runtime.guard import check_may_wait
 from stateward.actors.runtime.moves import check_apart
 from stateward.actors.runtime.placement import Placement
+from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.names import head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import Head
-from stateward.actors.store.store import DurableStore, Seal
+from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import MEMORY, parse_url
 
 if TYPE_CHECKING:

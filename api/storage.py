@@ -8,7 +8,7 @@ from stateward.actors.runtime.vault import Storage
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.urls import MEMORY, parse_url
-from stateward.handles import Durability, check_durability
+from stateward.durability import Durability, check_durability
 from stateward.migrations import Migration, Migrations
 
 

@@ -8,6 +8,7 @@ from stateward.actors.core.errors import (
     ClosedError,
     CorruptStoreError,
     StateError,
+    StorePoisonedError,
     UsageError,
 )
 from stateward.actors.core.scopes import StateScope
@@ -127,7 +128,7 @@ class Upkeep:
         Durability: The copy outlives power loss once this returns. It is a store like
             any other, with the same key.
         """
-        self._only().ledger.journal.backup(path)
+        self._settled().ledger.journal.backup(path)
 
     def compact(self) -> None:
         """Give back the space of what was removed or replaced.
@@ -170,7 +171,7 @@ class Upkeep:
             CorruptStoreError: Something stored is damaged; what was written is no
                 whole export, and `import_store` refuses it.
         """
-        return write_export(self._only(), file, progress=on_progress)
+        return write_export(self._settled(), file, progress=on_progress)
 
     def rotate_key(self, key: Key, *, on_progress: Progress | None = None) -> int:
         """Seal with another key from now on, and what is stored too.
@@ -208,6 +209,21 @@ class Upkeep:
                 f"{store.text} is damaged: {error}; `check` tells more"
             ) from error
 
+    def _settled(self) -> DurableStore:
+        """Return the one store there is, with all in it that was acknowledged.
+
+        Raises:
+            StorePoisonedError: It lacks some, and takes it once it is reopened.
+        """
+        store = self._only()
+        committer_of(self.engine).perform(_nothing)
+        if store.ledger.poisoned is not None:
+            raise StorePoisonedError(
+                f"{store.text} takes no writes until it is reopened: "
+                f"{store.ledger.poisoned}"
+            )
+        return store
+
     def _only(self) -> DurableStore:
         """Return the one store there is, and is open."""
         if self.engine.directory.closed:
@@ -217,3 +233,7 @@ class Upkeep:
             what = "a move is under way" if found else "nothing is stored"
             raise UsageError(f"there is not one store to work on: {what}")
         return found[0]
+
+
+def _nothing() -> None:
+    pass

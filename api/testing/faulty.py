@@ -6,11 +6,16 @@ any first part may be left.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from stateward.actors.core.errors import CommitFailedError, StoreFullError
 from stateward.actors.core.ports import Rows
 from stateward.actors.store.memory import MemoryJournal, apply
+
+PAGE: Final = 4096
+"""Bytes that the system writes back at once."""
 
 
 class Fault(Enum):
@@ -123,6 +128,63 @@ class FaultyJournal(MemoryJournal):
         return left
 
 
+class MemoryRegion:
+    """A `Region` in memory, which tells apart what a crash would leave."""
+
+    path = "the log"
+
+    def __init__(self, content: bytes | bytearray | None = None, boot: int = 1) -> None:
+        """Begin with what an earlier one has left.
+
+        Args:
+            content: Of it; `None` for nothing.
+            boot: How often the machine has been started.
+        """
+        self._content = None if content is None else bytearray(content)
+        self._boot = boot
+
+    @property
+    def boot(self) -> bytes:
+        """Number of the start of the machine, as 16 bytes."""
+        return self._boot.to_bytes(16, "big")
+
+    def read(self, *, anyway: bool) -> bytes | None:  # noqa: ARG002  # one process
+        """Return what is there; `None` for nothing."""
+        return None if self._content is None else bytes(self._content)
+
+    def map(self, size: int) -> bytearray:
+        """Return its memory, made anew."""
+        self._content = bytearray(size)
+        return self._content
+
+    def sync(self) -> None:
+        """Do nothing."""
+
+    def remove(self) -> None:
+        """Have nothing be there."""
+        self._content = None
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+    def after_kill(self) -> "MemoryRegion":
+        """Return what the end of the process now would leave: everything."""
+        return MemoryRegion(self._content, self._boot)
+
+    def after_power_loss(self, lost: Callable[[int], bool]) -> "MemoryRegion":
+        """Return what power loss now would leave.
+
+        Args:
+            lost: Whether a page is as it was made, by its number; the first one stays.
+        """
+        left = MemoryRegion(self._content, self._boot + 1)
+        content = left._content  # another one of ours
+        for start in range(PAGE, 0 if content is None else len(content), PAGE):
+            if content is not None and lost(start // PAGE):
+                content[start : start + PAGE] = bytes(PAGE)
+        return left
+
+
 class MemoryMark:
     """The `Mark` of a journal in memory: how far commits were acknowledged."""
 
@@ -151,3 +213,12 @@ class MemoryMark:
 
     def close(self) -> None:
         """Let go of nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """What a process finds, and leaves."""
+
+    journal: FaultyJournal
+    mark: MemoryMark = field(default_factory=MemoryMark)
+    region: MemoryRegion = field(default_factory=MemoryRegion)

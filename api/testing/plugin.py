@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypedDict, Unpack
 from stateward.actors.core.errors import ClosedError, UsageError
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.ports import Clock, Dispatcher
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.manager import StateManager
 from stateward.migrations import Migration
 

@@ -21,10 +21,10 @@ from stateward.actors.core import faults
 from stateward.actors.core.errors import InvariantError, UsageError
 from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import ExpireState
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.testing.clock import SimulatedClock
 from stateward.testing.dispatcher import SimulatedDispatcher
-from stateward.testing.faulty import FaultyJournal, MemoryMark
+from stateward.testing.faulty import Disk, FaultyJournal
 from stateward.testing.simulation_choices import Drawing, chooser
 from stateward.testing.simulation_clients import Client, Work
 from stateward.testing.simulation_disturbances import Disturbances, ProcessEnd
@@ -300,15 +300,14 @@ class Simulation:
 
     # ------------------------------------------------------------- beginnings
 
-    def _open(self, journal: FaultyJournal, mark: MemoryMark) -> None:
+    def _open(self, disk: Disk) -> None:
         self.dispatcher = SimulatedDispatcher()
         self._flush = False
         self._manager = SimulatedManager(
             self.options,
             clock=self.clock,
             dispatcher=self.dispatcher,
-            journal=journal,
-            mark=mark,
+            disk=disk,
             simulation=self,
         )
 
@@ -320,7 +319,7 @@ class Simulation:
             client.end()
         self.manager.perish()
         self.clock = SimulatedClock(self.clock.now() + end.seconds)
-        self._open(end.journal, end.mark)
+        self._open(end.disk)
         for watcher in self.on_reopen:
             watcher(end.power)
         for client in self._clients:
@@ -343,7 +342,7 @@ class Simulation:
         # than all the rest.
         self._level = logger.level
         logger.setLevel(logging.CRITICAL)
-        self._open(FaultyJournal(wait=self._wait), MemoryMark())
+        self._open(Disk(journal=FaultyJournal(wait=self._wait)))
         return self
 
     def __exit__(

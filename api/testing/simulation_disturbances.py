@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from stateward.actors.core.messages import Passivate, Release
 from stateward.actors.runtime.owner import Owner
 from stateward.actors.runtime.turns import TurnRef
-from stateward.testing.faulty import Fault, FaultyJournal, MemoryMark
+from stateward.testing.faulty import Disk, Fault, MemoryMark
 
 if TYPE_CHECKING:
     from stateward.testing.simulation import Simulation
@@ -29,20 +29,16 @@ SECONDS: Final = (0.001, 0.7, 3.0, 31.0, 90.0)
 class ProcessEnd(BaseException):
     """Not an error: the process ends here, and a new one begins on what is left."""
 
-    def __init__(
-        self, journal: FaultyJournal, mark: MemoryMark, *, power: bool, seconds: float
-    ) -> None:
+    def __init__(self, disk: Disk, *, power: bool, seconds: float) -> None:
         """Say what is left.
 
         Args:
-            journal: What the new process finds.
-            mark: As `journal`.
+            disk: What the new process finds.
             power: Whether the machine has ended as well.
             seconds: How long it takes until the new process begins.
         """
         super().__init__("the process ends")
-        self.journal = journal
-        self.mark = mark
+        self.disk = disk
         self.power = power
         self.seconds = seconds
 
@@ -123,7 +119,7 @@ class Disturbances:
         idle = [
             state
             for scope, state in directory.states.items()
-            if directory.active(scope) is None and not state.staged and state.seal
+            if directory.active(scope) is None and state.is_committed() and state.seal
         ]
         if idle and directory.vault is not None:
             state = idle[self._it.choose(len(idle))]
@@ -158,13 +154,12 @@ class Disturbances:
         manager = self._it.manager
         if not manager.poisoned and self._it.choose(4) < 3:  # noqa: PLR2004  # one of 4
             return  # A process that lives longer comes to more.
-        left = manager.journal.after_kill(under_way=bool(self._it.choose(2)))
-        raise ProcessEnd(
-            left,
-            MemoryMark(manager.mark.slots),
-            power=False,
-            seconds=self._some_seconds(),
+        left = Disk(
+            journal=manager.journal.after_kill(under_way=bool(self._it.choose(2))),
+            mark=MemoryMark(manager.disk.mark.slots),
+            region=manager.disk.region.after_kill(),
         )
+        raise ProcessEnd(left, power=False, seconds=self._some_seconds())
 
     def lose_power(self) -> None:
         """End the machine; of what was not synced, any first part stays."""
@@ -172,13 +167,16 @@ class Disturbances:
         if self._it.choose(4) < 3:  # noqa: PLR2004  # as above
             return
         kept = self._it.choose(manager.journal.unsynced + 1)
-        slots = manager.mark.slots[: 2 - self._it.choose(3)]
-        raise ProcessEnd(
-            manager.journal.after_power_loss(kept),
-            MemoryMark(slots),
-            power=True,
-            seconds=self._some_seconds(),
+        slots = manager.disk.mark.slots[: 2 - self._it.choose(3)]
+        left = Disk(
+            journal=manager.journal.after_power_loss(kept),
+            mark=MemoryMark(slots),
+            region=manager.disk.region.after_power_loss(self._loses),
         )
+        raise ProcessEnd(left, power=True, seconds=self._some_seconds())
+
+    def _loses(self, _: int) -> bool:
+        return bool(self._it.choose(2))
 
     def _some_seconds(self) -> float:
         return self._seconds[self._it.choose(len(self._seconds))]

@@ -2,24 +2,28 @@
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from weakref import finalize
 
 from stateward.actors.core.limits import Limits
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.vault import Storage
 from stateward.actors.store.ledger import Ledger
+from stateward.actors.store.redo import RedoLog
+from stateward.actors.store.replay import replay
 from stateward.actors.store.store import DurableStore
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.manager import StateManager
 from stateward.testing.clock import SimulatedClock
 from stateward.testing.dispatcher import SimulatedDispatcher
-from stateward.testing.faulty import FaultyJournal, MemoryMark
+from stateward.testing.faulty import Disk
 
 if TYPE_CHECKING:
     from stateward.testing.simulation import Simulation
 
 URL = "simulated://"
+LOG: Final = 16 << 10
+"""Bytes of the log: little, so that it is full now and then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +47,24 @@ class SimulatedManager(StateManager):
         *,
         clock: SimulatedClock,
         dispatcher: SimulatedDispatcher,
-        journal: FaultyJournal,
-        mark: MemoryMark,
+        disk: Disk,
         simulation: "Simulation",
     ) -> None:
-        """Open what the journal holds."""
+        """Open what the disk holds."""
         self.simulation = simulation
         """What moves it on, and makes the next one after a crash."""
-        self.journal = journal
-        self.mark = mark
+        self.disk = disk
+        self.journal = disk.journal
         self.ledger: Ledger | None = None
         if options.durability is not None:
-            self.ledger = Ledger(journal, mark, URL)
+            self.ledger = Ledger(disk.journal, disk.mark, URL)
+        store: DurableStore | None = None
+        if self.ledger is not None:
+            store = DurableStore(self.ledger, redo=RedoLog(disk.region, size=LOG))
+            replay(store)
+        self._store = store
         storage = Storage(
-            store=None if self.ledger is None else DurableStore(self.ledger),
+            store=store,
             synced=options.durability == "synced",
             flush_interval=options.flush_interval,
             cache_bytes=None,
@@ -73,6 +81,13 @@ class SimulatedManager(StateManager):
         self._runs = None
         self._making = threading.RLock()
         self._finalizer = finalize(self, _forgotten, self._engine, self._url)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether power loss could take nothing that anybody was told."""
+        if self._store is None or self.poisoned:
+            return False
+        return not (self.journal.unsynced or self._store.redo.behind)
 
     @property
     def poisoned(self) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stateward import JsonValue, StateManager, UsageError
 from stateward.actors.core.errors import InvariantError
 from stateward.actors.runtime.durable import DurableOwner
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.testing import Simulation
 from stateward.testing.simulation_clients import Work
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from stateward import StateError, StateManager
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.testing import Simulation
 from stateward.testing.simulation import HandlerBugError
 from stateward.testing.simulation_disturbances import Disturbances, ProcessEnd

@@ -6,6 +6,7 @@ import pytest
 
 from stateward import ClosedError, StateManager
 from stateward.testing import Simulation
+from stateward.testing.faulty import Disk
 
 
 def test_manager_has_no_thread() -> None:
@@ -37,6 +38,6 @@ def test_manager_that_perishes_leaves_nothing_behind() -> None:
         assert len(pykka.ActorRegistry.get_all()) == actors
         with pytest.raises(ClosedError):
             old.workflow_state("w").get("m")
-        it._open(old.journal.after_kill(), old.mark)
+        it._open(Disk(journal=old.journal.after_kill(), mark=old.disk.mark))
         assert it.manager.workflow_state("w") == {"n": 1}
     gc.collect()
