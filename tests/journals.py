@@ -57,17 +57,18 @@ class Disk:
         with manager:
             yield manager
 
-    def mark(self) -> bytes:
-        """Return the mark beside the store; empty if there is none."""
-        path = self.folder / "s.mark"
-        return path.read_bytes() if path.exists() else b""
+    def shoot(self, left: Callable[[], MemoryJournal], into: list["Disk"]) -> None:
+        """Add to `into` what a crash now would leave."""
+        into.append(self.after(str(len(into)), left()))
 
-    def after(self, name: str, journal: MemoryJournal, mark: bytes) -> "Disk":
-        """Return a disk of its own with what a crash left."""
+    def after(self, name: str, journal: MemoryJournal) -> "Disk":
+        """Return another disk, with what a crash now would leave beside `journal`."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        (folder / "s.mark").write_bytes(mark)
+        for beside in ("s.mark", "s.redo"):
+            if (self.folder / beside).exists():
+                shutil.copyfile(self.folder / beside, folder / beside)
         return Disk(folder, journal)
 
 

@@ -27,8 +27,15 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 THREADS: Final = 4
 BATCH: Final = 5
 """Keys that are written together, in the workflow and in its step."""
-ACKNOWLEDGED_MAX: Final = 120
-"""Acknowledgements after which a child is killed at the latest."""
+ACKNOWLEDGED_MAX: Final = {"synced": 120, "buffered": 3000}
+"""Acknowledgements after which a child is killed at the latest; while what is logged
+waits for its commit there are some hundreds."""
+HITS: Final = 120
+"""When a child is killed at a fault point at the latest, but for commits."""
+SYNCED: Final = 8
+"""Of so many turns one is synced, and so commits, whatever the manager promises."""
+DYING: Final = "dying"
+TTL: Final = 100_000.0
 ITERATIONS: Final = 12
 BRANCHES: Final = 4
 
@@ -39,11 +46,14 @@ STORES: Final = [
 ]
 KILLS: Final = [5, pytest.param(100, marks=pytest.mark.soak)]
 COMMIT_POINTS: Final = (
-    *("owner.decided", "owner.settled", "state.staged", "state.published"),
-    *("store.commit", "store.committed"),
+    *("owner.decided", "owner.settled", "state.staged", "store.logged"),
+    *("state.published", "store.commit", "store.committed"),
 )
 """Where every write comes past, on its way to its answer."""
-RUN_POINTS: Final = ("run.commit", "run.committed", "store.committed")
+RUN_POINTS: Final = {
+    "synced": ("run.commit", "run.committed", "store.committed"),
+    "buffered": ("run.commit", "run.committed", "store.logged"),
+}
 HITS_MAX: Final = 14
 """When a run is killed at such a point at the latest; it comes past 16 times."""
 AT_POINTS: Final = [1, pytest.param(20, marks=pytest.mark.soak)]
@@ -70,8 +80,7 @@ def write(url: str, durability: Any) -> NoReturn:
             turn += 1
             assert state.increment(f"n{thread}") == turn
             manager.global_state().increment("n")
-            write_batch(state, thread, turn)
-            report(f"{thread} {turn}")
+            report(f"{thread} {turn} {write_turn(state, thread, turn)}")
 
     for thread in range(THREADS):
         threading.Thread(target=work, args=(thread,)).start()
@@ -79,15 +88,25 @@ def write(url: str, durability: Any) -> NoReturn:
     raise AssertionError
 
 
+def write_turn(state: WorkflowState, thread: int, turn: int) -> int:
+    """Write all that a turn does beside counting; return the newest revision."""
+    write_batch(state, thread, turn)
+    if turn % SYNCED:
+        return state.set(f"o{thread}", turn)
+    return state.set(f"o{thread}", turn, durability="synced")
+
+
 def write_batch(state: WorkflowState, thread: int, turn: int) -> None:
-    """Write one batch, by `update` and by a transaction in turn."""
+    """Write one batch, by `update` and by a transaction in turn; then what passes."""
     values: dict[str, JsonValue] = {f"b{thread}-{i}": turn for i in range(BATCH)}
     if turn % 2:
         state.update(values)
+        state.delete(f"t{thread}")
         return
     with state.transaction() as tx:
         tx.update(values)
         tx.step("s")[f"b{thread}"] = turn
+    state.set(f"t{thread}", turn, ttl=TTL)
 
 
 def run(url: str, durability: Any) -> NoReturn:
@@ -110,6 +129,7 @@ def die_at(point: str, hits: int) -> None:
 
     def hit() -> None:
         if next(count) == hits:
+            report(DYING)
             os.kill(os.getpid(), signal.SIGKILL)
 
     faults.armed[point] = hit
@@ -183,7 +203,8 @@ def killed_at(
         assert process.stdout is not None
         lines = process.stdout.readlines()
         assert process.wait() == -signal.SIGKILL
-    return [line.rstrip("\n") for line in lines]
+    assert f"{DYING}\n" in lines, f"it did not come past {point} so often"
+    return [line.rstrip("\n") for line in lines if line != f"{DYING}\n"]
 
 
 @contextmanager
@@ -215,13 +236,10 @@ def test_kill_loses_nothing_acknowledged(
     """One store is killed again and again; each time all acknowledged is there."""
     url = f"{scheme}:///{tmp_path}/state"
     chance = random.Random(f"{scheme} {durability}")
-    acknowledged = dict.fromkeys(range(THREADS), 0)
+    acknowledged = Acknowledged()
     for kill in range(kills):
-        count = chance.randint(1, ACKNOWLEDGED_MAX)
-        for line in killed_after(count, write, url, durability):
-            thread, turn = map(int, line.split())
-            assert turn > acknowledged[thread]
-            acknowledged[thread] = turn
+        count = chance.randint(1, ACKNOWLEDGED_MAX[durability])
+        acknowledged.add(killed_after(count, write, url, durability))
         with StateManager(url, durability=durability) as manager:
             check_written(manager, acknowledged, f"kill {kill} after {count}")
 
@@ -235,25 +253,43 @@ def test_kill_at_a_fault_point_loses_nothing_acknowledged(
     """Wherever on its way a write is cut off, it is whole or it is not there."""
     url = f"{scheme}:///{tmp_path}/state"
     chance = random.Random(f"points {scheme} {durability}")
-    acknowledged = dict.fromkeys(range(THREADS), 0)
+    acknowledged = Acknowledged()
     for point in COMMIT_POINTS * each:
-        hits = chance.randint(1, ACKNOWLEDGED_MAX)
-        for line in killed_at(point, hits, write, url, durability):
-            thread, turn = map(int, line.split())
-            acknowledged[thread] = turn
+        if point == "store.logged" and durability == "synced":
+            continue
+        hits = chance.randint(1, HITS)
+        acknowledged.add(killed_at(point, hits, write, url, durability))
         with StateManager(url, durability=durability) as manager:
             check_written(manager, acknowledged, f"at {point} {hits}")
 
 
+class Acknowledged:
+    """What children have reported: the newest turn and revision of each thread."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.turns = dict.fromkeys(range(THREADS), 0)
+        self.revisions = dict.fromkeys(range(THREADS), 0)
+
+    def add(self, lines: list[str]) -> None:
+        """Add what one child has reported."""
+        for line in lines:
+            thread, turn, revision = map(int, line.split())
+            assert turn > self.turns[thread]
+            assert revision > self.revisions[thread]
+            self.turns[thread], self.revisions[thread] = turn, revision
+
+
 def check_written(
-    manager: StateManager, acknowledged: dict[int, int], place: str
+    manager: StateManager, acknowledged: Acknowledged, place: str
 ) -> None:
     """Check what threads have written; each may be one turn ahead of its report.
 
     What they were at becomes what is acknowledged, for the next child begins with it.
     """
+    assert manager.check() == [], place
     turns = 0
-    for thread, turn in acknowledged.items():
+    for thread, turn in acknowledged.turns.items():
         state = manager.workflow_state(f"w{thread % 2}")
         count = state.get(f"n{thread}", 0)
         assert isinstance(count, int)
@@ -266,15 +302,24 @@ def check_written(
         assert isinstance(written, int)
         in_step = state.step("s").get(f"b{thread}", 0)
         assert in_step == written - written % 2, f"half a transaction: {place}"
+        assert state.get(f"t{thread}", 0) in {passing(turn), passing(count)}, place
+        assert state.get(f"o{thread}", 0) in {turn, count}, place
         turns += count
-        acknowledged[thread] = count
         # The next child goes on from here, with whole turns.
         if count:
-            write_batch(state, thread, count)
+            revision = write_turn(state, thread, count)
+            assert revision > acknowledged.revisions[thread], place
+            acknowledged.revisions[thread] = revision
+        acknowledged.turns[thread] = count
     total = manager.global_state().get("n", 0)
     assert isinstance(total, int)
     assert turns - THREADS <= total <= turns, place
     manager.global_state()["n"] = turns
+
+
+def passing(turn: int) -> int:
+    """Return what is at the key with a TTL after a turn; 0 if it is not there."""
+    return 0 if turn % 2 else turn
 
 
 def undisturbed() -> dict[str, Any]:
@@ -315,7 +360,7 @@ def test_run_killed_at_a_fault_point_is_resumed_to_the_same_end(
 ) -> None:
     """Cut off before or after a step is committed, it has happened once in the end."""
     chance = random.Random(f"run points {scheme} {durability}")
-    for kill, point in enumerate(RUN_POINTS * each):
+    for kill, point in enumerate(RUN_POINTS[durability] * each):
         url = f"{scheme}:///{tmp_path}/state{kill}"
         hits = chance.randint(2, HITS_MAX)  # by then there is a run to be resumed
         ended = killed_at(point, hits, run, url, durability)

@@ -198,16 +198,16 @@ def test_crash_between_any_two_commits_of_migrate_loses_no_step(
 ) -> None:
     """Begun again, each owner has been through exactly the chain, none of it twice."""
     disk, journal = filled(tmp_path)
-    crashed: list[tuple[MemoryJournal, bytes]] = []
+    crashed: list[Disk] = []
     with disk.manager(migrations=chain(), durability="buffered") as manager:
-        journal.before = lambda: crashed.append((left(journal), disk.mark()))
+        journal.before = lambda: disk.shoot(lambda: left(journal), crashed)
         assert manager.migrate().migrated == WORKFLOWS
-        crashed.append((left(journal), disk.mark()))
+        journal.before()
     # What a migration did is synced, whatever the manager's writes are.
     assert journal.syncs[:WORKFLOWS] == [True] * WORKFLOWS
     migrated: list[int] = []
-    for number, (rest, marked) in enumerate(crashed):
-        with disk.after(str(number), rest, marked).manager(migrations=chain()) as it:
+    for found in crashed:
+        with found.manager(migrations=chain()) as it:
             migrated.append(it.migrate().migrated)
             assert paths(it) == ALL_THROUGH
     assert migrated[: WORKFLOWS + 1] == list(range(WORKFLOWS, -1, -1))

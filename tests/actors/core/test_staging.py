@@ -42,6 +42,7 @@ class Told:
     def __init__(self) -> None:
         """Begin with nothing told."""
         self.answers: list[Any] = []
+        self.done = lambda: bool(self.answers)
 
     def set(self, value: Any) -> None:
         """Keep an answer."""
@@ -291,15 +292,14 @@ def test_interrupt_after_the_row_keeps_the_command() -> None:
 
 def test_interrupted_take_back_can_be_repeated() -> None:
     """A take-back cut short is finished by the next."""
-    state = durable_state()
-    send(state, SetState(SCOPE, "a", 0))
+    send(state := durable_state(), SetState(SCOPE, "a", 0))
     publish(state, 1)
-    send(state, SetState(SCOPE, "a", 1), interrupt)
-    send(state, SetState(SCOPE, "a", 2))
+    for value, undone in ((1, interrupt), (2, None)):
+        send(state, SetState(SCOPE, "a", value), undone)
     with pytest.raises(KeyboardInterrupt):
         take_back(state, CommitFailedError("disk"))
-    assert state.staged
-    state.staged[0].undone = None
+    for entry in state.staged or ():
+        entry.undone = None
     take_back(state, CommitFailedError("disk"))
     assert (contents(state), state.latest) == ({"a": 0}, 1)
     audit(state)
@@ -317,8 +317,7 @@ def random_command(chance: Random) -> Message | None:
     if kind <= 4:
         return DeleteState(scope, key)
     if kind <= 6:
-        values = {it: chance.randrange(1000) for it in "bcd"}
-        return UpdateState(scope, values)
+        return UpdateState(scope, {it: chance.randrange(1000) for it in "bcd"})
     if kind == 7:
         return IncrementState(STEP, "n")
     return SetState(scope, key, "x" * chance.randrange(9))
