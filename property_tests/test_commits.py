@@ -21,6 +21,7 @@ from stateward.actors.core.staging import Staged, stage
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.committer import Committed, Committer
+from tests.actors.runtime.rigs import RecordingSeal
 
 Effect = Literal["none", "unknown"]
 INTERVAL = 10.0
@@ -62,15 +63,6 @@ class Store:
         self.unsynced = 0 if sync else self.unsynced + 1
 
 
-class Seal:
-    """The seal of an owner in a store."""
-
-    version = 0
-
-    def __init__(self, store: Store) -> None:
-        self.store: Any = store
-
-
 class Sender:
     """Who waits for an answer, and looks at once whether it can be read."""
 
@@ -80,6 +72,10 @@ class Sender:
         self.revision = revision
         self.answers: list[int] = []
         self.error: CommitFailedError | None = None
+
+    def done(self) -> bool:
+        """Return whether anything came; this one is to be told once."""
+        return False
 
     def set(self, value: int) -> None:
         """Take the answer."""
@@ -111,11 +107,12 @@ class Rig:
         self.states = [OwnerState(WorkflowScope(it), Limits(), 0, 0.0) for it in "abc"]
         for state in self.states:
             state.make_row()
-            state.seal = Seal(self.store)
+            state.seal = RecordingSeal(self.store)
         self.committer = Committer(
             self.signals.append,
             lambda _: None,
             lambda: None,
+            list,
             synced=synced,
             flush_interval=INTERVAL,
             reply_timeout=1.0,

@@ -12,20 +12,22 @@ from property_tests.simulation.rounds import Round
 from stateward import StateError, StateManager
 from stateward.actors.core.faults import POINTS
 from stateward.actors.core.messages import Passivate
-from stateward.handles import Durability
+from stateward.durability import Durability
 from stateward.testing import Simulation
 from stateward.testing.simulation import HandlerBugError
 
 HITS_MAX = 5_000
 ELSEWHERE = frozenset({"run.commit", "run.committed", "worker.task"})
 """Points in the threads and runs that a simulation does without."""
-IN_MEMORY = frozenset({"store.commit", "store.committed"}) | ELSEWHERE
+SYNCED = ELSEWHERE | {"store.logged"}
+IN_MEMORY = SYNCED | {"store.commit", "store.committed"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [HandlerBugError, AllocationError])
 @pytest.mark.parametrize(
-    ("durability", "missed"), [("synced", ELSEWHERE), (None, IN_MEMORY)]
+    ("durability", "missed"),
+    [("synced", SYNCED), ("buffered", ELSEWHERE), (None, IN_MEMORY)],
 )
 def test_guarantees_hold_when_any_hit_of_a_point_fails(
     error: Callable[[], BaseException],

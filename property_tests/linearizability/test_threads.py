@@ -16,6 +16,7 @@ import pytest
 from property_tests.profiles import rounds
 from property_tests.stress.rounds import Round, eager_switching, stress, together
 from stateward import ConflictError, ScopedState, StateManager, WorkflowState
+from stateward.durability import Durability
 from stateward.testing import Call
 from stateward.testing.histories import Client, Footprint, History
 from stateward.testing.linearizability import check_history
@@ -70,13 +71,14 @@ def test_transactions_are_strictly_serializable(it: Round) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("durability", ["synced", "buffered"])
 def test_stored_state_is_linearizable(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, request: pytest.FixtureRequest, durability: Durability
 ) -> None:
     """The same holds for what is committed to SQLite, where turns overlap commits."""
     seed = request.config.getoption("hypothesis_seed") or 0
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    with StateManager(url, durability="buffered") as manager, eager_switching():
+    with StateManager(url, durability=durability) as manager, eager_switching():
         for number in range(min(rounds(ci=3), STORED_MAX)):
             store_round(manager, number, Random(f"{seed}/{number}"))
 

@@ -178,6 +178,8 @@ CORE_BUGS: Final = (
             if armed:
                 hit("state.published")
             state.settle(self.event)
+        if self.reply.done():
+            return  # It was, and did not come out of the row.
         try:
             answer = self.answer()
         except Exception as error:  # noqa: BLE001  # the sender's

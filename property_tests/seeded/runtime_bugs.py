@@ -98,8 +98,21 @@ RUNTIME_BUGS: Final = (
     Bug(
         name="stored-overwrite-past-limit",
         file="actors/runtime/durable.py",
-        old="            or (total > limits.total_bytes and size > old.size)\n",
-        new="",
+        old="""\
+        keys, total = state.totals()
+        total += size - old.size
+        if (
+            limits.default_ttl is not None
+            or size > limits.value_bytes
+            or (total > limits.total_bytes and size > old.size)
+""",
+        new="""\
+        keys, total = state.totals()
+        total += size - old.size
+        if (
+            limits.default_ttl is not None
+            or size > limits.value_bytes
+""",
         harm="A workflow in a store outgrows `max_bytes` by overwriting what it has.",
         checks=("tests/actors/runtime/test_overwrite.py",),
     ),
@@ -126,13 +139,13 @@ RUNTIME_BUGS: Final = (
         stage(self.state, entry)
         return deferred
 
-    def _drop""",
+    def _log""",
         new="""\
         stage(self.state, entry)
         self.state.revision = event[0]
         return deferred
 
-    def _drop""",
+    def _log""",
         harm="A value is read that a crash a moment later un-says.",
         checks=("tests/actors/runtime/test_durable.py",),
     ),
@@ -156,7 +169,7 @@ RUNTIME_BUGS: Final = (
         name="passivation-loses-a-write",
         file="actors/runtime/supervisor.py",
         old="""\
-                if not state.staged:
+                if state.is_committed():
                     directory.vault.let_go(state.scope, state)
 """,
         new="""\
@@ -194,10 +207,10 @@ RUNTIME_BUGS: Final = (
         file="actors/runtime/committer.py",
         old="""\
         else:
-            self._unsynced.setdefault(store""",
+            due = self._now()""",
         new="""\
         elif self._over:
-            self._unsynced.setdefault(store""",
+            due = self._now()""",
         harm="`buffered` writes are never synced, however long ago they were made.",
         checks=("property_tests/test_commits.py",),
     ),

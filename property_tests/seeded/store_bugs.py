@@ -40,8 +40,8 @@ STORE_BUGS: Final = (
     Bug(
         name="head-sum-not-updated",
         file="actors/store/records.py",
-        old="            self.checksum = (self.checksum - old.revision) % _WRAP\n",
-        new="",
+        old="self.checksum = (self.checksum + new - old) % _WRAP",
+        new="self.checksum = (self.checksum + new) % _WRAP",
         harm="A workflow that overwrote a key cannot be opened again.",
         checks=(
             "tests/actors/store/test_records.py",
@@ -125,11 +125,8 @@ STORE_BUGS: Final = (
     Bug(
         name="migration-run-twice",
         file="actors/store/store.py",
-        old="""\
-        if self._lifts:
-            head.version = self.version
-""",
-        new="",
+        old="        self._lifts = version is not None\n",
+        new="        self._lifts = False\n",
         harm="Each start of the application migrates the same workflow once more.",
         checks=("tests/api/test_migrations.py",),
     ),

@@ -19,6 +19,9 @@ from stateward import (
     StepScope,
     WorkflowScope,
 )
+from stateward.actors.core.cells import Cell
+from stateward.actors.core.values import pack
+from stateward.actors.runtime.inbox import Deferred
 from stateward.aio import AsyncScopedState
 from stateward.messages import SetState
 from stateward.testing.calls import Call
@@ -80,7 +83,7 @@ class Recorder:
             self.newest[owner] = max(self.newest[owner], reply)
             if call.named == SYNCED:
                 self.synced[owner] = max(self.synced[owner], reply)
-        if not self.simulation.manager.journal.unsynced:
+        if self.simulation.manager.is_synced:
             self.synced |= self.newest
         return reply
 
@@ -92,6 +95,24 @@ class Recorder:
     def look(self, name: str, owner: str, call: Call, read: Callable[[], Any]) -> Any:
         """Make a read, which never waits."""
         return self.history.client(name, owner).call(call, read)
+
+
+async def overwrite(
+    manager: StateManager, state: AsyncScopedState, key: str, value: JsonValue
+) -> Any:
+    """Set a key as a plain handle does, but without ever blocking."""
+    engine = manager.engine
+    ref, table = engine.route(state.scope)
+    if ref is not None and key in table:
+        cell = Cell()
+        cell.table, cell.key = table, key
+        cell.value, cell.size, cell.depth = pack(value)
+        reply = ref.attempt(cell)
+        if type(reply) is int:
+            return reply
+        if type(reply) is Deferred:
+            return await engine._until(reply, ref)
+    return await state.set(key, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +188,12 @@ class Worker:
 
     async def set(self, it: Visit) -> None:
         value = next(self.values)
-        if it.choose(4) < 3:
+        how = it.choose(4)
+        if how < 3:
+            plain = partial(it.state.set, it.key, value)
+            usual = partial(overwrite, it.manager, it.state, it.key, value)
             call = Call("set", (it.place, value))
-            await it.make(call, partial(it.state.set, it.key, value))
+            await it.make(call, usual if how else plain)
             return
         message = SetState(it.state.scope, it.key, value, sync=True)
         ask = partial(it.manager.engine.ask_soon, it.state.scope.owner, message)
