@@ -151,7 +151,7 @@ def scan(url: str, keys: int) -> float:
 
 def buffered_write(size: Size) -> Samples:
     """Give a key another number where a commit is not synced, against memory."""
-    return beside_memory(WRITE, max(1, size.calls // 20), size.thread_rounds)
+    return beside_memory(WRITE, size.calls, size.rounds)
 
 
 def warm_read(size: Size) -> Samples:
