@@ -21,6 +21,7 @@ from stateward.actors.core.staging import Staged, stage
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.core.values import unpack
 from stateward.actors.runtime.committer import Committed, Committer
+from stateward.actors.store.redo import RedoLog
 from tests.actors.runtime.rigs import RecordingSeal
 
 Effect = Literal["none", "unknown"]
@@ -38,6 +39,7 @@ class Store:
         """Revisions that were committed, by workflow."""
         self.failed: dict[tuple[str, int], Effect] = {}
         """Revisions that were to be committed, and how that failed."""
+        self.redo = RedoLog(None)
         self.unsynced = 0
         """Commits since the last sync."""
         self.wrong: list[str] = []

@@ -236,8 +236,9 @@ class Committer:
         """
         timeout = None
         due = [*self._unsynced.values()]
-        if self._drain_at is not None:
-            due.append(self._drain_at)
+        if not self.resting:
+            # Nobody wakes us, even if a failure has kept us from looking.
+            due.append(self._drain_at or self._now() + self._lag)
         if due:
             timeout = max(0.0, min(due) - self._now())
         gathers = 0
@@ -288,7 +289,6 @@ class Committer:
                 if store.redo.behind and (error := self._write(store, [])):
                     logger.error("What is logged cannot be written", exc_info=error)
                     self._drain_at = now + self._flush_interval
-            self._drained()
         for store in self._stores():
             if store.redo.behind:
                 self._unsynced.setdefault(store, now + self._flush_interval - self._lag)
@@ -354,7 +354,8 @@ class Committer:
             for state, entries in work
         ]
         events = [(state, some) for state, some in events if some]
-        if not events and not store.redo.behind:
+        logged = store.redo.behind
+        if not events and not logged:
             return None
         sync = self.synced or any(it.sync for _, entries in work for it in entries)
         try:
@@ -370,6 +371,8 @@ class Committer:
         else:
             due = self._now() + self._flush_interval - self._lag
             self._unsynced.setdefault(store, due)
+        if logged:
+            self._drained()
         return None
 
     def _flush(self, store: Store) -> None:

@@ -324,9 +324,7 @@ def logging_state(disk: Disk) -> Iterator[WorkflowState]:
         yield state
 
 
-def test_logged_write_is_answered_while_no_commit_is_made(
-    logging: WorkflowState,
-) -> None:
+def test_logged_write_waits_for_no_commit(logging: WorkflowState) -> None:
     """Any command that need not be synced is over in its turn."""
     with held_back():
         logging["a"] = 2
@@ -341,8 +339,7 @@ def test_logged_write_wakes_who_commits(
     logging: WorkflowState, journal: WatchedJournal
 ) -> None:
     """The first one after a while does, of either kind."""
-    committer = logging.manager.engine.directory.committer
-    assert committer is not None
+    committer: Any = logging.manager.engine.directory.committer
     for key in ("a", "new"):
         eventually(lambda: committer.resting, "nothing to be written")
         journal.syncs.clear()
@@ -380,3 +377,24 @@ def test_write_that_the_log_refuses_is_committed(
     assert logging.update(b=3, c=4) == 3
     assert len(journal.syncs) >= commits + 2
     assert dict(logging) == {"a": 2, "b": 3, "c": 4}
+
+
+def test_logged_write_is_committed_although_the_committer_has_failed(
+    logging: WorkflowState, journal: WatchedJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that hits it when it was woken is no reason to sleep for ever."""
+    committer: Any = logging.manager.engine.directory.committer
+    eventually(lambda: committer.resting, "nothing to be written")
+    drain, failures = committer._drain, list[int]()
+
+    def fail_once() -> None:
+        failures.append(1)
+        if len(failures) == 1:
+            raise RuntimeError("a bug")
+        drain()
+
+    monkeypatch.setattr(committer, "_drain", fail_once)
+    journal.syncs.clear()
+    logging["a"] = 5
+    eventually(lambda: bool(failures), "the bug")
+    eventually(lambda: bool(journal.syncs), "a commit")
