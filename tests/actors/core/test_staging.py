@@ -1,6 +1,5 @@
 """Staging: what is decided is seen once committed, or taken back without trace."""
 
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -30,53 +29,10 @@ from stateward.actors.core.staging import (
     stage,
     take_back,
 )
-from stateward.actors.core.state import OwnerState
 from tests.actors.core.ledger import SCOPE, audit, contents, everything, new_state
+from tests.actors.core.staged import Told, durable_state, send, take
 
 STEP = StepScope("w", "s")
-
-
-class Told:
-    """A `Reply` that keeps what the sender is told."""
-
-    def __init__(self) -> None:
-        """Begin with nothing told."""
-        self.answers: list[Any] = []
-        self.done = lambda: bool(self.answers)
-
-    def set(self, value: Any) -> None:
-        """Keep an answer."""
-        self.answers.append(value)
-
-    def refuse(self, error: BaseException) -> None:
-        """Keep an error."""
-        self.answers.append(error)
-
-
-def durable_state() -> OwnerState:
-    """Return a state whose commands wait for their commit."""
-    state = new_state()
-    state.make_row()
-    return state
-
-
-def send(
-    state: OwnerState,
-    command: Message | None,
-    undone: Callable[[], None] | None = None,
-) -> Told:
-    """Decide and stage `command`; a drop if `None`."""
-    told = Told()
-    decision = drop(state, 0.0) if command is None else decide(state, command, 0.0)
-    event, reply = decision
-    stage(state, Staged(told, event=event, answer=lambda: reply, undone=undone))
-    return told
-
-
-def take(state: OwnerState, entries: int) -> None:
-    """Have the oldest `entries` be in the committer's hands."""
-    for entry in list(state.staged or ())[:entries]:
-        entry.taken = True
 
 
 def test_staged_command_is_seen_once_published() -> None:
@@ -395,4 +351,43 @@ def test_publish_that_fails_at_its_beginning_publishes_all_the_same(
     assert (state.revision, state.settled) == (1, 1)
     assert contents(state) == {"a": 1}
     assert isinstance(told.answers[0], OwnerFailedError)
+    audit(state)
+
+
+def test_publication_told_before_is_finished_and_not_told_again() -> None:
+    """What was answered, and did not come out of its row, is published all the same."""
+    state = durable_state()
+    told = send(state, SetState(SCOPE, "a", 1))
+    told.set("told")
+    publish(state, 1)
+    assert told.answers == ["told"]
+    assert (contents(state), state.settled) == ({"a": 1}, 1)
+    assert not state.staged
+    audit(state)
+
+
+def test_publication_that_fails_after_it_was_told_says_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug that comes after the answer does not refuse what was answered."""
+    state = durable_state()
+    told = send(state, SetState(SCOPE, "a", 1))
+    told.set("told")
+    monkeypatch.setattr(Staged, "publish", None)
+    publish(state, 1)
+    assert told.answers == ["told"]
+    assert (contents(state), state.settled) == ({"a": 1}, 1)
+    audit(state)
+
+
+def test_take_back_told_before_is_finished_and_not_told_again() -> None:
+    """Begun again, it refuses those that it had not come to."""
+    state = durable_state()
+    first, second = (send(state, SetState(SCOPE, "a", value)) for value in (1, 2))
+    first.refuse(CommitFailedError("told"))
+    take_back(state, CommitFailedError("disk"))
+    assert [str(it) for it in first.answers] == ["told"]
+    assert [str(it) for it in second.answers] == ["disk"]
+    assert (contents(state), state.latest) == ({}, 0)
+    assert not state.staged
     audit(state)
