@@ -49,6 +49,8 @@ SIZE: Final = 8 << 20
 """LIMIT: bytes of the ring, some 50,000 small writes; what comes more is committed."""
 RECORD_MAX: Final = 1 << 20
 """LIMIT: bytes of a body; a larger one goes to the journal at once."""
+pack_usual, pack_head = USUAL.pack, RECORD.pack_into
+"""Looked up once: both are in every buffered write."""
 HOLD: Final = 5.0
 """Seconds until who is logging must be done, or was interrupted and waits for us."""
 
@@ -173,16 +175,22 @@ class RedoLog:
             else:
                 name = entry_name(prefix, step, cell.key)
             data = value if type(value) is bytes else orjson.dumps(value)
-            updated = cell.updated + seal.store.offset
-            usual = USUAL.pack(
-                OVERWRITE, self.commits, revision, size, updated, cell.depth, len(name)
+            updated, size_of_name = cell.updated + seal.store.offset, len(name)
+            head = pack_usual(
+                OVERWRITE,
+                self.commits,
+                revision,
+                size,
+                updated,
+                cell.depth,
+                size_of_name,
             )
-            body = usual + name + data
+            body = head + name + data
             end = self._write(body)
             if end:
                 self._seals[prefix] = seal
-                keys, was, created = state.keys, old.revision, old.created
-                it = revision, keys, size, end, prefix, name, was, created, body
+                was, created = old.revision, old.created
+                it = revision, state.keys, size, end, prefix, name, was, created, body
                 seal.newest = it
                 # ORDER: as in `log`.
                 self._pending.append(it)
@@ -216,7 +224,7 @@ class RedoLog:
         inside = place + HEAD
         # ORDER: the head last, and its last byte last of all.
         buffer[inside : inside + size] = body
-        RECORD.pack_into(buffer, place, start, size, crc32(body, start & WORD), DONE)
+        pack_head(buffer, place, start, size, crc32(body, start & WORD), DONE)
         return end
 
     def _erase(self) -> None:
