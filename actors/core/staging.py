@@ -83,10 +83,7 @@ class Staged:
     def publish(self, state: OwnerState) -> None:
         """Let the command happen, and answer."""
         if self.event is not None:
-            state.revision = self.event[0]
-            if armed:
-                hit("state.published")
-            state.settle(self.event)
+            state.publish(self.event)
         if self.reply.done():
             return  # It was, and did not come out of the row.
         try:

@@ -142,6 +142,10 @@ class OwnerState:
         self.stage(event)
         if armed:
             hit("state.staged")
+        self.publish(event)
+
+    def publish(self, event: "Event") -> None:
+        """Have a staged `event` happen; may be repeated from the start."""
         self.revision = event[0]
         if armed:
             hit("state.published")

@@ -198,10 +198,7 @@ class DurableOwner(Owner):
             return False
         if armed:
             hit("store.logged")
-        state.revision = event[0]
-        if armed:
-            hit("state.published")
-        state.settle(event)
+        state.publish(event)
         committer = self._committer
         if committer.resting:
             committer.wake()

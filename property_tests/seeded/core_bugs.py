@@ -23,13 +23,14 @@ CORE_BUGS: Final = (
         self.stage(event)
         if armed:
             hit("state.staged")
-        self.revision = event[0]
+        self.publish(event)
 """,
         new="""\
         self.revision = event[0]
         self.stage(event)
         if armed:
             hit("state.staged")
+        self.publish(event)
 """,
         harm="A reader sees some keys of a batch and not the others.",
         checks=(
@@ -174,10 +175,7 @@ CORE_BUGS: Final = (
         file="actors/core/staging.py",
         old="""\
         if self.event is not None:
-            state.revision = self.event[0]
-            if armed:
-                hit("state.published")
-            state.settle(self.event)
+            state.publish(self.event)
         if self.reply.done():
             return  # It was, and did not come out of the row.
         try:
@@ -195,10 +193,7 @@ CORE_BUGS: Final = (
         else:
             self.reply.set(answer)
         if self.event is not None:
-            state.revision = self.event[0]
-            if armed:
-                hit("state.published")
-            state.settle(self.event)
+            state.publish(self.event)
 """,
         harm="A thread does not read what it has just written.",
         checks=("property_tests/test_commits.py",),
