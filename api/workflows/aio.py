@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
 
 from stateward.actors.core.values import JsonValue
 from stateward.resumption import UNSET
@@ -10,7 +11,11 @@ from stateward.workflows.plan import StepEvent
 from stateward.workflows.results import RunResult
 from stateward.workflows.runs import Run, Runs
 from stateward.workflows.strategies import Access
-from stateward.workflows.unfinished import begin_all
+from stateward.workflows.unfinished import begin_all, cancel_all
+
+T = TypeVar("T")
+
+_CANCELLED: Final = "the task that awaited it was cancelled"
 
 
 class AsyncRuns:
@@ -75,15 +80,18 @@ class AsyncRuns:
         on_event: Callable[[StepEvent], None] | None = None,
     ) -> Run:
         """As `run`, but do not wait: the `Run` returned can be awaited."""
-        return await asyncio.to_thread(
-            self._runs.start,
-            flow,
-            workflow_id,
-            input_=input,
-            access=access,
-            restart=restart,
-            on_event=on_event,
-            loop=asyncio.get_running_loop(),
+        loop = asyncio.get_running_loop()
+        return await _begin(
+            lambda: self._runs.start(
+                flow,
+                workflow_id,
+                input_=input,
+                access=access,
+                restart=restart,
+                on_event=on_event,
+                loop=loop,
+            ),
+            _cancel,
         )
 
     async def resume(
@@ -101,14 +109,17 @@ class AsyncRuns:
         Raises:
             MissingKeyError: Nothing is recorded of a run of this id. Effect: none.
         """
-        run = await asyncio.to_thread(
-            self._runs.start,
-            flow,
-            workflow_id,
-            access=access,
-            on_event=on_event,
-            loop=asyncio.get_running_loop(),
-            must_exist=True,
+        loop = asyncio.get_running_loop()
+        run = await _begin(
+            lambda: self._runs.start(
+                flow,
+                workflow_id,
+                access=access,
+                on_event=on_event,
+                loop=loop,
+                must_exist=True,
+            ),
+            _cancel,
         )
         return await _result_of(run)
 
@@ -126,13 +137,12 @@ class AsyncRuns:
         Raises:
             StateError: Progress of a run could not be recorded; all others have ended.
         """
-        begun = await asyncio.to_thread(
-            begin_all,
-            self._runs,
-            flows,
-            access=access,
-            on_event=on_event,
-            loop=asyncio.get_running_loop(),
+        loop = asyncio.get_running_loop()
+        begun = await _begin(
+            lambda: begin_all(
+                self._runs, flows, access=access, on_event=on_event, loop=loop
+            ),
+            lambda begun: cancel_all(begun.values(), _CANCELLED),
         )
         ended = await asyncio.gather(
             *(_result_of(run) for run in begun.values()), return_exceptions=True
@@ -151,10 +161,37 @@ class AsyncRuns:
         return await asyncio.to_thread(self._runs.cancel, workflow_id, reason)
 
 
+async def _begin(begin: Callable[[], T], cancel: Callable[[T], None]) -> T:
+    """Begin runs in a thread; if the task is cancelled meanwhile, cancel them."""
+    begun: list[T] = []
+    given_up: list[bool] = []
+
+    def work() -> T:
+        runs = begin()
+        # RACE: each side says what it did before it looks at the other, so one of
+        # them sees both, also when the task is cancelled with the result on its way.
+        begun.append(runs)
+        if given_up:
+            cancel(runs)
+        return runs
+
+    try:
+        return await asyncio.to_thread(work)
+    except asyncio.CancelledError:
+        given_up.append(True)
+        for runs in begun:
+            await asyncio.to_thread(cancel, runs)
+        raise
+
+
 async def _result_of(run: Run) -> RunResult:
     """Await a run; cancelling the task that does cancels it."""
     try:
         return await run.future
     except asyncio.CancelledError:
-        await asyncio.to_thread(run.cancel, "the task that awaited it was cancelled")
+        await asyncio.to_thread(_cancel, run)
         raise
+
+
+def _cancel(run: Run) -> None:
+    run.cancel(_CANCELLED)
