@@ -31,8 +31,9 @@ from stateward.actors.core.messages import (
     UpdateState,
 )
 from stateward.actors.core.values import JsonValue
+from stateward.actors.runtime.inbox import Deferred
 from stateward.durability import Durability, is_synced
-from stateward.handles import WorkflowState
+from stateward.handles import WorkflowState, overwrite
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, check_attempts
 
@@ -70,6 +71,19 @@ class AsyncScopedState(ReadableState):
         durability: Durability | None = None,
     ) -> Revision:
         """Bind `key` to `value`, and return the new revision."""
+        if ttl is None and expected is None and durability is None:
+            ref = self._ref
+            if ref is None:
+                ref, self._table = self._host.engine.route(self._scope)
+                self._ref = ref
+            if ref is not None:
+                reply = overwrite(ref, self._table, key, value)
+                if type(reply) is int:
+                    return cast("Revision", reply)
+                if type(reply) is Deferred:
+                    return cast("Revision", await reply.soon())
+                # Or whatever has changed since; the next write finds out.
+                self._ref = None
         sync = is_synced(durability)
         message = SetState(self._scope, key, value, ttl, expected, sync=sync)
         return cast("Revision", await self._ask(message))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from stateward.actors.core import reader
-from stateward.actors.core.cells import Cell
+from stateward.actors.core.cells import Cell, Table
 from stateward.actors.core.errors import MissingKeyError
 from stateward.actors.core.messages import (
     AppendState,
@@ -34,7 +34,8 @@ from stateward.actors.core.scopes import (
 from stateward.actors.core.state import OwnerState
 from stateward.actors.core.values import PLAIN, JsonValue, dumps, pack
 from stateward.actors.runtime.inbox import Deferred
-from stateward.actors.runtime.turns import BUSY
+from stateward.actors.runtime.owner import Owner
+from stateward.actors.runtime.turns import BUSY, TurnRef
 from stateward.durability import Durability, is_synced
 from stateward.reads import ReadableState
 from stateward.transactions import Transaction, transact
@@ -114,30 +115,9 @@ class ScopedState(ReadableState, MutableMapping[str, JsonValue]):
             ...     state.set("retries", 3, expected=0)
             1
         """
-        table, ref = self._table, self._ref
-        if (
-            ref is not None
-            and ttl is None
-            and expected is None
-            and durability is None
-            and type(key) is str
-            and key in table
-        ):
-            # The usual write; see `overwrite`.
-            cell = Cell()
-            cell.table = table
-            cell.key = key
-            try:
-                plain = type(value) in PLAIN
-                if plain:
-                    cell.value = value  # type: ignore[assignment]  # plain, so a scalar
-                    cell.size = len(dumps(value))
-                    cell.depth = 0
-            except TypeError:
-                plain = False  # Not to be stored; `pack` says why.
-            if not plain:
-                cell.value, cell.size, cell.depth = pack(value)
-            reply = ref.attempt(cell)
+        ref = self._ref
+        if ref is not None and ttl is None and expected is None and durability is None:
+            reply = overwrite(ref, self._table, key, value)
             if type(reply) is int:
                 return reply  # type: ignore[return-value]  # as a revision is
             if type(reply) is Deferred:
@@ -387,3 +367,33 @@ class WorkflowState(ScopedState):
     def drop(self) -> bool:
         """Forget the workflow and its steps at once; return whether it held a key."""
         return self._host.drop_workflow(self.workflow_id)
+
+
+def overwrite(ref: TurnRef[Owner], table: Table, key: str, value: JsonValue) -> Any:  # type: ignore[explicit-any]  # as `attempt`
+    """Give a key that is there another value, here and now; see the `overwrite` module.
+
+    Args:
+        ref: To the owner.
+        table: Of the scope, as far as is known.
+        key: Of the entry.
+        value: Of the entry.
+
+    Returns:
+        The revision, or a `Deferred` of it. Anything else means that this has no effect
+        and the usual message has to be sent.
+    """
+    if type(key) is not str or key not in table:
+        return None
+    cell = Cell()
+    cell.table = table
+    cell.key = key
+    if type(value) in PLAIN:
+        try:
+            cell.size = len(dumps(value))
+        except TypeError:
+            pack(value)  # Not to be stored; this says why.
+        cell.value = value  # type: ignore[assignment]  # plain, so a scalar
+        cell.depth = 0
+    else:
+        cell.value, cell.size, cell.depth = pack(value)
+    return ref.attempt(cell)

@@ -4,6 +4,7 @@ The folders lie under `build/`: that of the system for temporary files is often 
 memory, where a sync costs nothing.
 """
 
+import asyncio
 import tempfile
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.measure import Samples, Size, race
 from benchmarks.speed import KEYS, READ, SCALAR, WRITE, calls
-from stateward import StateManager
+from stateward import AsyncWorkflowState, StateManager, WorkflowState
 from stateward.actors.core.ports import Journal
 from stateward.actors.store.urls import open_journal, parse_url
 
@@ -27,21 +28,39 @@ FIRST: Final = b""
 LAST: Final = b"\xff" * 8
 
 
-def synced_sqlite(size: Size) -> Samples:
-    """Write from many threads to a SQLite store that syncs."""
-    return synced("sqlite", size)
+def synced_threads(scheme: str, size: Size) -> Samples:
+    """Write to a store that syncs, from many threads."""
+
+    def of(states: list[WorkflowState]) -> float:
+        def write(number: int) -> None:
+            states[number].set("progress", SCALAR)
+
+        return rate(write, size.writers, size.thread_seconds)
+
+    return synced(scheme, size, of)
 
 
-def synced_rocksdb(size: Size) -> Samples:
-    """Write from many threads to a RocksDB store that syncs."""
-    return synced("rocksdb", size)
+def synced_tasks(scheme: str, size: Size) -> Samples:
+    """Write to a store that syncs, from many tasks of one event loop."""
+
+    def of(states: list[WorkflowState]) -> float:
+        return asyncio.run(rate_of_tasks(states, size.thread_seconds))
+
+    return synced(scheme, size, of)
 
 
-def synced(scheme: str, size: Size) -> Samples:
-    """Write from many threads, against a commit and a sync for each write.
+def synced(
+    scheme: str, size: Size, ours: Callable[[list[WorkflowState]], float]
+) -> Samples:
+    """Write from many writers, against a commit and a sync for each write.
 
-    The peer writes to the same engine one row a commit, where a store writes three: the
-    entry, the head of its owner and the store's own progress.
+    The peer writes from threads to the same engine one row a commit, where a store
+    writes three: the entry, the head of its owner and the store's own progress.
+
+    Args:
+        scheme: Of the engine.
+        size: How many writers, and for how long.
+        ours: Returns how often per second all write, each to a workflow of its own.
     """
     lock, numbers = threading.Lock(), count()
     with (
@@ -53,9 +72,6 @@ def synced(scheme: str, size: Size) -> Samples:
             manager.workflow_state(f"order-{number}") for number in range(size.writers)
         ]
 
-        def write(number: int) -> None:
-            states[number].set("progress", SCALAR)
-
         def commit(number: int) -> None:
             with lock:
                 # SQLite writes and syncs nothing where a row is as it was.
@@ -63,7 +79,7 @@ def synced(scheme: str, size: Size) -> Samples:
                 journal.commit({b"order-%d\0progress" % number: record}, sync=True)
 
         return race(
-            lambda: rate(write, size.writers, size.thread_seconds),
+            lambda: ours(states),
             lambda: rate(commit, size.writers, size.thread_seconds),
             size.thread_rounds,
         )
@@ -92,6 +108,22 @@ def rate(write: Callable[[int], None], writers: int, seconds: float) -> float:
     stop.set()
     for thread in threads:
         thread.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+async def rate_of_tasks(states: list[WorkflowState], seconds: float) -> float:
+    """Return how often per second tasks of this loop, one for each state, write."""
+    counts: list[int] = []
+    started = time.perf_counter()
+
+    async def work(state: AsyncWorkflowState) -> None:
+        done = 0
+        while not done or time.perf_counter() < started + seconds:
+            await state.set("progress", SCALAR)
+            done += 1
+        counts.append(done)
+
+    await asyncio.gather(*(work(state.aio) for state in states))
     return sum(counts) / (time.perf_counter() - started)
 
 

@@ -30,6 +30,7 @@ from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.staging import Staged, publish_committed, take_back
 from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.chores import Chore, Wake
+from stateward.actors.runtime.wakes import LATE, Wakes
 
 T = TypeVar("T")
 
@@ -111,7 +112,8 @@ class Committer:
         self.changed = changed
         self._drained = drained
         self.synced = synced
-        self.reply_timeout = reply_timeout
+        self.wakes = Wakes(reply_timeout)
+        """Who waits for a commit."""
         self._stores = stores
         self._flush_interval = flush_interval
         self._lag = min(DRAIN, flush_interval / 2)
@@ -194,6 +196,7 @@ class Committer:
             except Exception:
                 # It outlives everything, or senders would wait for ever.
                 logger.exception("The committer failed")
+        self.wakes.rest()
         for store in self._stores():
             store.close()
 
@@ -236,6 +239,8 @@ class Committer:
         """
         timeout = None
         due = [*self._unsynced.values()]
+        if self.wakes.are_left():
+            due.append(self._now() + LATE)
         if not self.resting:
             # Nobody wakes us, even if a failure has kept us from looking.
             due.append(self._drain_at or self._now() + self._lag)
@@ -256,6 +261,7 @@ class Committer:
         except Empty:
             pass
         self._came = len(self._arrived)
+        self.wakes.rest()
 
     def _do(self, chores: list[Chore[Any]]) -> None:
         """Do something else, while everything that is logged is written as well."""
@@ -312,8 +318,9 @@ class Committer:
                 if armed and error is None:
                     hit("store.committed")
             finally:
-                for state, _ in work:
-                    self.deliver(Committed(state, error, self))
+                with self.wakes:
+                    for state, _ in work:
+                        self.deliver(Committed(state, error, self))
 
     def _give_up(self, states: list[OwnerState], error: Exception) -> None:
         """After a failure of our own: nobody may wait for ever for an answer.
@@ -350,10 +357,10 @@ class Committer:
     ) -> CommitFailedError | None:
         """Write a group; return why that could not be."""
         events = [
-            (state, [entry.event for entry in entries if entry.event is not None])
+            (state, some)
             for state, entries in work
+            if (some := [it.event for it in entries if it.event is not None])
         ]
-        events = [(state, some) for state, some in events if some]
         logged = store.redo.behind
         if not events and not logged:
             return None

@@ -160,7 +160,7 @@ class DurableOwner(Owner):
                 self._committer.submit(state)
 
     def _in_row(self, give: Callable[[], Any]) -> Deferred:
-        deferred = Deferred(self._committer.reply_timeout)
+        deferred = Deferred(self._committer.wakes)
         stage(self.state, Staged(deferred, answer=give))
         return deferred
 
@@ -168,7 +168,7 @@ class DurableOwner(Owner):
         """Log and publish `event`, or stage it: then the reply is given later."""
         if not (self._sync or self.state.staged) and self._log(event):
             return reply
-        deferred = Deferred(self._committer.reply_timeout)
+        deferred = Deferred(self._committer.wakes)
         undone = None
         if fenced is not None and fenced.ends_as is not None:
             undone = partial(_reopen, fenced.fence, fenced.ends_as)

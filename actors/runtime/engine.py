@@ -27,7 +27,6 @@ from stateward.actors.core.state import NOWHERE, OwnerState
 from stateward.actors.runtime.clock import SystemClock
 from stateward.actors.runtime.committer import Committed, Committer
 from stateward.actors.runtime.directory import Directory
-from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import busy, check_may_wait
 from stateward.actors.runtime.inbox import Deferred, StoppedError, TurnTimeoutError
 from stateward.actors.runtime.moves import Mover
@@ -225,7 +224,7 @@ class Engine:
             if not message.runs_foreign_code:
                 reply = owner.attempt(message)
                 if type(reply) is Deferred:
-                    return await self._until(reply, owner)
+                    return await reply.soon()
                 if reply is not BUSY:
                     return reply
             try:
@@ -243,10 +242,7 @@ class Engine:
 
     async def _await(self, ref: TurnRef[Any], message: object) -> Any:
         """Queue `message` and await the reply."""
-        return await self._until(ref.post(message, self.ask_timeout), ref)
-
-    async def _until(self, future: TurnFuture[Any], ref: TurnRef[Any]) -> Any:
-        """Await a reply, for `ask_timeout` seconds at most."""
+        future = ref.post(message, self.ask_timeout)
         import asyncio  # See `future`.
 
         limit = asyncio.timeout(self.ask_timeout)

@@ -10,14 +10,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import pykka
 
 from stateward.actors.runtime.guard import busy, check_may_wait
-
-if TYPE_CHECKING:
-    import asyncio
+from stateward.actors.runtime.wakes import wake_tasks
 
 T = TypeVar("T")
 
@@ -59,11 +58,15 @@ class TurnFuture(pykka.Future[T]):
             check_may_wait()
         latch = threading.Lock()
         latch.acquire()
-        self.add_done_callback(latch.release)
+        self.add_done_callback(self._waking(latch.release))
         seconds = -1 if timeout is None else max(0, min(timeout, threading.TIMEOUT_MAX))
         if not latch.acquire(timeout=seconds):
             raise pykka.Timeout(f"{timeout} seconds")
         return cast("tuple[Any, Any]", self._result)
+
+    def _waking(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Return what to call once there is a reply, to have a thread woken."""
+        return wake
 
     def done(self) -> bool:
         """Return whether there is a reply to get."""
@@ -126,24 +129,12 @@ class TurnFuture(pykka.Future[T]):
             return reply
         if not self.done():
             ready = loop.create_future()
-
-            def wake() -> None:
-                try:
-                    loop.call_soon_threadsafe(_finish, ready)
-                except RuntimeError:
-                    pass  # RACE: the loop was closed; nobody waits there any more.
-
-            self.add_done_callback(wake)
+            self.add_done_callback(partial(wake_tasks, loop, [ready]))
             yield from ready.__await__()
         result: T = self.get()
         return result
 
     __iter__ = __await__
-
-
-def _finish(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
 
 
 def _too_late() -> bool:

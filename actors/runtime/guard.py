@@ -1,9 +1,10 @@
 """Who must not wait: threads inside a turn, and everybody after a fork.
 
 One set answers both, so that an `ask` pays a look at whether it is empty and no more.
+And who can be interrupted while it does anything: the main thread alone.
 """
 
-from threading import get_ident
+from threading import current_thread, get_ident, main_thread
 from typing import Final
 
 from stateward.actors.core.errors import ReentrantCallError
@@ -22,3 +23,8 @@ def check_may_wait() -> None:
             "called inside a turn, which must not wait for another one; "
             "reading is allowed, and so is `tell`"
         )
+
+
+def is_interruptible() -> bool:
+    """Return whether a signal may interrupt this thread."""
+    return current_thread() is main_thread()

@@ -6,6 +6,7 @@ The rules of turns stand in `turns`; this is the part an actor and its reference
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pykka
@@ -19,6 +20,8 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.core.ports import Dispatcher
 from stateward.actors.runtime.future import TurnFuture
+from stateward.actors.runtime.guard import is_interruptible
+from stateward.actors.runtime.wakes import Wakes
 
 if TYPE_CHECKING:
     from stateward.actors.runtime.turns import TurnActor, TurnRef
@@ -49,10 +52,10 @@ class Forward:
 class Deferred(TurnFuture[Any]):
     """A handler's answer: it will come once what it rests on is committed."""
 
-    def __init__(self, timeout: float) -> None:
-        """Make an answer that is waited for `timeout` seconds at most."""
+    def __init__(self, wakes: Wakes) -> None:
+        """Make an answer that is given by whoever wakes those who wait."""
         super().__init__()
-        self._timeout = timeout
+        self._wakes = wakes
 
     def wait(self) -> Any:
         """Return the answer, or raise it.
@@ -62,13 +65,39 @@ class Deferred(TurnFuture[Any]):
             ReentrantCallError: Called inside a turn. Effect: unknown.
         """
         try:
-            return self.get(timeout=self._timeout)
+            return self.get(timeout=self._wakes.timeout)
         except pykka.Timeout:
-            if self.done():
-                return self.get()  # RACE: it came when the time was up.
-            raise TurnTimeoutError(
-                f"not committed within {self._timeout} seconds", effect="unknown"
-            ) from None
+            return self._late()
+
+    async def soon(self) -> Any:
+        """As `wait`, on the running loop, which is not blocked."""
+        import asyncio  # See `future`.
+
+        if not self.done():
+            loop = asyncio.get_running_loop()
+            ready = loop.create_future()
+            self._wakes.limit(loop, ready)
+            self.add_done_callback(partial(self._wakes.task, loop, ready))
+            await ready
+        return self.get() if self.done() else self._late()
+
+    def _late(self) -> Any:
+        """Give up; or return the answer if it came just when the time was up."""
+        if self.done():
+            return self.get()
+        raise TurnTimeoutError(
+            f"not committed within {self._wakes.timeout} seconds", effect="unknown"
+        ) from None
+
+    def _wait(self, timeout: float | None) -> tuple[Any, Any]:
+        try:
+            return super()._wait(timeout)
+        finally:
+            if not is_interruptible():
+                self._wakes.next()
+
+    def _waking(self, wake: Callable[[], None]) -> Callable[[], None]:
+        return wake if is_interruptible() else partial(self._wakes.thread, wake)
 
     def pass_on(self, other: TurnFuture[Any]) -> None:
         """Have `other` answered as this is."""

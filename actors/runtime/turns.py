@@ -40,7 +40,12 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.core.ports import Dispatcher
 from stateward.actors.runtime.future import TurnFuture
-from stateward.actors.runtime.guard import FORKED, busy, check_may_wait
+from stateward.actors.runtime.guard import (
+    FORKED,
+    busy,
+    check_may_wait,
+    is_interruptible,
+)
 from stateward.actors.runtime.inbox import (
     Deferred,
     Envelope,
@@ -173,7 +178,7 @@ class TurnRef(pykka.ActorRef[A]):
         deadline = None if timeout is None else time.monotonic() + timeout
         envelope = Envelope(message, future, deadline)
         try:
-            if threading.current_thread() is threading.main_thread():
+            if is_interruptible():
                 inbox.put(envelope)
             else:
                 inbox.append(envelope)

@@ -238,7 +238,8 @@ def change_of(
         cipher: Seals values; `None` leaves them readable.
     """
     revision, changes, keys, size, _ = event
-    prefix, entries = seal.prefix, list[Entry]()
+    prefix = seal.prefix
+    entries: list[Entry] = []
     for cell in changes:
         name, old = entry_name(prefix, cell.table.step_name, cell.key), cell.previous
         content = None
@@ -283,7 +284,8 @@ def _overwrite(body: bytes) -> Overwrite:
 
 def _change(body: bytes) -> Change:
     _, commits, revision, keys, size, version, count = _CHANGE.unpack_from(body)
-    start, entries = _CHANGE.size, list[Entry]()
+    start = _CHANGE.size
+    entries: list[Entry] = []
     for _ in range(count):
         name_size, content_size = _ENTRY.unpack_from(body, start)
         start += _ENTRY.size

@@ -19,9 +19,6 @@ from stateward import (
     StepScope,
     WorkflowScope,
 )
-from stateward.actors.core.cells import Cell
-from stateward.actors.core.values import pack
-from stateward.actors.runtime.inbox import Deferred
 from stateward.aio import AsyncScopedState
 from stateward.messages import SetState
 from stateward.testing.calls import Call
@@ -97,24 +94,6 @@ class Recorder:
         return self.history.client(name, owner).call(call, read)
 
 
-async def overwrite(
-    manager: StateManager, state: AsyncScopedState, key: str, value: JsonValue
-) -> Any:
-    """Set a key as a plain handle does, but without ever blocking."""
-    engine = manager.engine
-    ref, table = engine.route(state.scope)
-    if ref is not None and key in table:
-        cell = Cell()
-        cell.table, cell.key = table, key
-        cell.value, cell.size, cell.depth = pack(value)
-        reply = ref.attempt(cell)
-        if type(reply) is int:
-            return reply
-        if type(reply) is Deferred:
-            return await engine._until(reply, ref)
-    return await state.set(key, value)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """Where a client makes one operation."""
@@ -187,17 +166,15 @@ class Worker:
             await asyncio.sleep(0)
 
     async def set(self, it: Visit) -> None:
-        value = next(self.values)
-        how = it.choose(4)
-        if how < 3:
-            plain = partial(it.state.set, it.key, value)
-            usual = partial(overwrite, it.manager, it.state, it.key, value)
-            call = Call("set", (it.place, value))
-            await it.make(call, usual if how else plain)
+        value, how = next(self.values), it.choose(4)
+        call = Call("set", (it.place, value), SYNCED if how == 3 else ())
+        if how in (1, 2):
+            await it.make(call, partial(it.state.set, it.key, value))
             return
-        message = SetState(it.state.scope, it.key, value, sync=True)
+        # A handle would make it a plain overwrite where it can.
+        message = SetState(it.state.scope, it.key, value, sync=how == 3)
         ask = partial(it.manager.engine.ask_soon, it.state.scope.owner, message)
-        await it.make(Call("set", (it.place, value), SYNCED), ask)
+        await it.make(call, ask)
 
     async def expect(self, it: Visit) -> None:
         """Write if nobody else has since this client has looked."""

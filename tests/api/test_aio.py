@@ -2,7 +2,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from stateward import (
     AsyncWorkflowState,
     ClosedError,
     ConflictError,
+    Entry,
     InvalidKeyError,
     InvalidValueError,
     JsonValue,
@@ -338,6 +339,26 @@ def test_transact_repeats_after_each_conflict(state: WorkflowState) -> None:
 
     asyncio.run(main(state.aio))
     assert dict(state) == {"a": 5, "c": 7}
+
+
+def test_set_overwrites_as_it_writes_first(state: WorkflowState) -> None:
+    """A key that is there gets its next value without a message, no less strictly."""
+
+    async def main(it: AsyncWorkflowState) -> None:
+        values: list[JsonValue] = [1, 2, [3], "4", 5]
+        assert [await it.set("a", value) for value in values] == [1, 2, 3, 4, 5]
+        assert (await it.set("a", 6, ttl=9), await it.set("a", 7)) == (6, 7)
+        bad: Any
+        for bad in (object(), 1 << 64, float("nan"), "\ud800"):
+            with pytest.raises(InvalidValueError):
+                await it.set("a", bad)
+        entry = cast("Entry", it.entry("a"))
+        assert (entry.revision, entry.expires) == (7, None)
+        assert await it.drop()
+        assert 7 < await it.set("a", 8) < await it.set("a", 9)
+        assert dict(it) == {"a": 9}
+
+    asyncio.run(main(state.aio))
 
 
 def test_increments_of_many_tasks_are_all_counted(state: WorkflowState) -> None:

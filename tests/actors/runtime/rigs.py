@@ -104,7 +104,7 @@ class Rig:
         self, state: OwnerState, value: int, *, sync: bool = False, submit: bool = True
     ) -> Deferred:
         """Set `a`, and have that committed."""
-        reply = Deferred(WAIT)
+        reply = Deferred(self.committer.wakes)
         if state.seal is None:
             state.seal = RecordingSeal(self.store)
         event, revision = decide(state, SetState(state.scope, "a", value), 0.0)

@@ -20,6 +20,7 @@ from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime import committer
 from stateward.actors.runtime.committer import GATHERS_MAX
 from stateward.actors.runtime.inbox import Deferred
+from stateward.actors.runtime.wakes import Wakes
 from tests.actors.core.ledger import audit, contents
 from tests.actors.runtime.rigs import RecordingSeal, RecordingStore, Rig, owner, rig
 from tests.journals import held_back
@@ -115,7 +116,7 @@ def test_committer_writes_in_one_commit_what_waited() -> None:
 
 def test_committer_writes_nothing_for_answers_alone() -> None:
     """An answer that waits in the row costs no commit."""
-    state, reply = owner("w"), Deferred(WAIT)
+    state, reply = owner("w"), Deferred(Wakes(WAIT))
     with rig() as it:
         stage(state, Staged(reply, answer=lambda: "read"))
         it.committer.submit(state)

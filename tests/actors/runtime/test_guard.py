@@ -5,7 +5,7 @@ from threading import get_ident
 import pytest
 
 from stateward import ReentrantCallError
-from stateward.actors.runtime.guard import busy, check_may_wait
+from stateward.actors.runtime.guard import busy, check_may_wait, is_interruptible
 from tests.threads import in_thread
 
 
@@ -23,3 +23,9 @@ def test_guard_stops_a_thread_inside_a_turn_and_no_other() -> None:
         in_thread(check_may_wait)
     finally:
         busy.discard(get_ident())
+
+
+def test_only_the_main_thread_is_interruptible() -> None:
+    """Signals are handled there and nowhere else."""
+    assert is_interruptible()
+    assert not in_thread(is_interruptible)

@@ -1,5 +1,7 @@
 """Inboxes: in order, bounded, and nothing in them is answered twice or never."""
 
+import asyncio
+import threading
 import time
 from typing import Any
 
@@ -10,12 +12,15 @@ from stateward import MailboxFullError
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.inbox import (
     TURN_MESSAGES_MAX,
+    Deferred,
     Envelope,
     StoppedError,
     TurnInbox,
+    TurnTimeoutError,
 )
 from stateward.actors.runtime.turns import TurnActor, TurnRef
-from tests.threads import ByHand, Gate, Job, in_thread
+from stateward.actors.runtime.wakes import Wakes
+from tests.threads import WAIT, ByHand, Gate, Job, eventually, in_thread
 
 
 class Listing(TurnActor):
@@ -180,3 +185,79 @@ def test_inbox_is_busy_while_something_waits_or_runs() -> None:
     gate.open()
     job.result()
     assert not inbox.is_busy()
+
+
+def test_deferred_is_awaited_in_time_or_given_up() -> None:
+    """A task gets the answer or the error; after a timeout the effect is unknown."""
+
+    async def main() -> None:
+        wakes = Wakes(0.001)
+        deferred = Deferred(wakes)
+        with pytest.raises(TurnTimeoutError, match="not committed") as caught:
+            async with asyncio.timeout(WAIT):
+                await deferred.soon()
+        assert caught.value.effect == "unknown"
+        deferred.set(7)
+        assert await deferred.soon() == 7
+        patient, failed = Deferred(Wakes(WAIT)), Deferred(Wakes(WAIT))
+        answering = Job(patient.set, 8)
+        assert await patient.soon() == 8
+        answering.result()
+        failing = Job(failed.refuse, OSError("full"))
+        with pytest.raises(OSError, match="full"):
+            await failed.soon()
+        failing.result()
+
+    asyncio.run(main())
+
+
+def test_deferred_that_is_awaited_may_be_cancelled() -> None:
+    """The answer comes all the same, and finds nobody."""
+
+    async def main() -> None:
+        deferred = Deferred(Wakes(WAIT))
+        task = asyncio.ensure_future(deferred.soon())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        deferred.set(7)
+        assert await deferred.soon() == 7
+
+    asyncio.run(main())
+
+
+def test_thread_that_gives_up_wakes_the_next() -> None:
+    """Also whoever has waited in vain passes it on."""
+    wakes, woken = Wakes(0), list[str]()
+    with wakes:
+        wakes.thread(lambda: woken.append("first"))
+        wakes.thread(lambda: woken.append("second"))
+
+    def give_up() -> None:
+        with pytest.raises(TurnTimeoutError, match="not committed"):
+            Deferred(wakes).wait()
+
+    in_thread(give_up)
+    assert woken == ["first", "second"]
+
+
+def test_main_thread_is_woken_directly_and_wakes_nobody() -> None:
+    """A signal may interrupt it half-way, and somebody else would not be woken."""
+    wakes, woken = Wakes(WAIT), list[str]()
+    deferred = Deferred(wakes)
+
+    def answer() -> None:
+        eventually(lambda: bool(deferred._callbacks), "the main thread waits")
+        with wakes:
+            deferred.set(7)
+            wakes.thread(lambda: woken.append("other"))
+            assert waited.acquire(timeout=WAIT)
+            assert woken == []
+
+    waited = threading.Semaphore(0)
+    job = Job(answer)
+    assert deferred.wait() == 7
+    waited.release()
+    job.result()
+    assert woken == ["other"]

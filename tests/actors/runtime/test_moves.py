@@ -17,6 +17,7 @@ from stateward.actors.runtime.directory import Directory
 from stateward.actors.runtime.inbox import Deferred
 from stateward.actors.runtime.moves import Mover, MoveState, committed
 from stateward.actors.runtime.placement import Placement
+from stateward.actors.runtime.wakes import Wakes
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import parse_url
@@ -28,7 +29,7 @@ W = WorkflowScope("w")
 def staged(state: OwnerState, key: str) -> Staged:
     """Stage a command that sets `key`, and return it."""
     event, _ = decide(state, SetState(W, key, 1), 0.0)
-    entry = Staged(Deferred(WAIT), event=event, answer=lambda: None)
+    entry = Staged(Deferred(Wakes(WAIT)), event=event, answer=lambda: None)
     stage(state, entry)
     return entry
 
