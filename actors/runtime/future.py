@@ -8,17 +8,23 @@ would wait for it for ever, inside the turn of an actor.
 import queue
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, TypeVar, cast
+from math import inf
+from typing import Any, Final, TypeVar, cast
 
 import pykka
 
-from stateward.actors.runtime.guard import busy, check_may_wait
+from stateward.actors.runtime.guard import busy, check_may_wait, is_interruptible
 from stateward.actors.runtime.wakes import wake_tasks
 
 T = TypeVar("T")
+
+LOOK: Final = 1.0
+"""Seconds after which the main thread looks whether it was interrupted: a signal that
+comes when it is just about to wait does not end the wait."""
 
 
 class TurnFuture(pykka.Future[T]):
@@ -59,9 +65,11 @@ class TurnFuture(pykka.Future[T]):
         latch = threading.Lock()
         latch.acquire()
         self.add_done_callback(self._waking(latch.release))
-        seconds = -1 if timeout is None else max(0, min(timeout, threading.TIMEOUT_MAX))
-        if not latch.acquire(timeout=seconds):
-            raise pykka.Timeout(f"{timeout} seconds")
+        most = LOOK if is_interruptible() else threading.TIMEOUT_MAX
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        while not latch.acquire(timeout=max(0, min(most, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                raise pykka.Timeout(f"{timeout} seconds")
         return cast("tuple[Any, Any]", self._result)
 
     def _waking(self, wake: Callable[[], None]) -> Callable[[], None]:

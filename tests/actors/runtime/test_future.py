@@ -2,6 +2,8 @@
 
 import asyncio
 import queue
+import signal
+import threading
 from collections.abc import Iterable
 from threading import get_ident
 
@@ -9,9 +11,10 @@ import pykka
 import pytest
 
 from stateward import ReentrantCallError
+from stateward.actors.runtime import future as future_module
 from stateward.actors.runtime.future import TurnFuture
 from stateward.actors.runtime.guard import busy
-from tests.threads import Job
+from tests.threads import WAIT, Job, eventually
 
 
 def test_future_gives_its_value_to_all_who_wait() -> None:
@@ -147,3 +150,29 @@ def test_future_given_between_cancelling_and_waking_is_left_alone() -> None:
 def test_future_that_was_never_sent_cannot_be_withdrawn() -> None:
     """Only a queued message can be taken back."""
     assert TurnFuture[int]().withdraw() is False
+
+
+def test_interrupt_that_comes_before_the_wait_ends_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The main thread notices in time that it was, though nothing has woken it."""
+    monkeypatch.setattr(future_module, "LOOK", 0.01)
+    future: TurnFuture[int] = TurnFuture()
+
+    def interrupt() -> None:
+        eventually(lambda: bool(future._callbacks), "the main thread waits")
+        # As if just before the wait: another thread gets the signal, so it goes on.
+        signal.pthread_kill(get_ident(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    rescue = threading.Timer(WAIT, future.set)
+    rescue.start()
+    try:
+        job = Job(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            future.get()
+        assert not future.done()
+        job.result()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        rescue.cancel()
