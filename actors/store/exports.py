@@ -4,14 +4,16 @@
     {"owner": "workflow:7:", "revision": 9, "version": 0, "entries": 2}
     {"scope": "workflow:7:", "key": "a", "value": [1, 2.0], "revision": 9, ...}
     {"scope": "workflow:7:step:load:", "key": "b", ...}
-    {"end": 3}
+    {"end": 3, "sha256": "..."}
 
 Times are seconds since the epoch. What is recorded of runs stands in lines with
-`"run": true`. The last line says how many there are between it and the first.
+`"run": true`. The last line says how many there are between it and the first, and the
+SHA-256 of all before it, in hexadecimal; who edits an export leaves that out.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import IO, Any, Final
 
 import orjson
@@ -63,12 +65,14 @@ def export_lines(
         CorruptStoreError: Something is damaged or missing.
     """
     store.check_complete()
-    yield orjson.dumps({**HEADER, "floor": store.floor}) + b"\n"
-    count = 0
+    header = orjson.dumps({**HEADER, "floor": store.floor}) + b"\n"
+    count, digest = 0, sha256(header)
+    yield header
     for line in _Export(store, progress).lines():
         yield line
         count += 1
-    yield orjson.dumps({"end": count}) + b"\n"
+        digest.update(line)
+    yield orjson.dumps({"end": count, "sha256": digest.hexdigest()}) + b"\n"
 
 
 def write_export(
@@ -225,6 +229,9 @@ class ImportedLines:
         self._lines = iter(lines)
         self._name = name
         self._number = 0
+        self._digest = sha256()
+        """Of the lines before the one read last."""
+        self._last = b""
         self._seen: set[OwnerScope] = set()
         self.floor = 0
         """Revision that no owner which held nothing may begin below."""
@@ -255,8 +262,18 @@ class ImportedLines:
                     raise
                 raise self._error(f"{type(error).__name__}: {error}") from error
             yield image
+        self._check_end(line)
+
+    def _check_end(self, line: dict[str, Any]) -> None:
+        """Raise unless all that was written is there, and nothing else."""
         if line["end"] != self._number - 2:
             raise self._error(f"{line['end']} lines were written before this one")
+        found = self._digest.hexdigest()
+        if line.get("sha256", found) != found:
+            raise self._error(
+                "the lines before this one are not those that were written; if they "
+                'were changed on purpose, remove "sha256" from it'
+            )
         if next(self._lines, None) is not None:
             raise self._error("something stands after the end")
 
@@ -265,6 +282,8 @@ class ImportedLines:
         text = next(self._lines, None)
         if text is None:
             raise self._error("it ends here, before its last line")
+        self._digest.update(self._last)
+        self._last = text
         try:
             line = orjson.loads(text)
         except orjson.JSONDecodeError as error:

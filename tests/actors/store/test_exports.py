@@ -1,6 +1,8 @@
 """Exports: lines of JSON that are all of a store, and a store again, exactly."""
 
+import hashlib
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -106,7 +108,8 @@ def test_export_is_lines_of_json(tmp_path: Path) -> None:
     parsed = [json.loads(line) for line in lines]
     assert all(line.count(b"\n") == 1 and line.endswith(b"\n") for line in lines)
     assert parsed[0] == {"stateward": "export", "format": 1, "floor": 0}
-    assert parsed[-1] == {"end": len(lines) - 2}
+    digest = hashlib.sha256(b"".join(lines[:-1])).hexdigest()
+    assert parsed[-1] == {"end": len(lines) - 2, "sha256": digest}
     owners = [line["owner"] for line in parsed if "owner" in line]
     assert owners == ["custom:rates:", "workflow:a:", "workflow:b:"]
     at = parsed.index(
@@ -222,6 +225,12 @@ def lines(tmp_path: Path) -> list[bytes]:
     return found
 
 
+@pytest.fixture
+def unsummed(lines: list[bytes]) -> list[bytes]:
+    """Return the same without the sum, as who edits an export leaves it."""
+    return [*lines[:-1], b'{"end": 12}']
+
+
 def number_of_refusal(lines: list[bytes]) -> int:
     """Return the line that is said to be wrong."""
     with pytest.raises(UsageError, match=r"^a, line \d+: ") as caught:
@@ -272,11 +281,30 @@ def test_import_refuses_an_owner_that_is_there_twice(lines: list[bytes]) -> None
     assert number_of_refusal(order) == 4
 
 
+def test_import_refuses_a_byte_that_is_another(lines: list[bytes]) -> None:
+    """Wherever one is flipped, also in a value, the end does not fit any more."""
+    chance = random.Random("export")
+    for _ in range(300):
+        index = chance.randrange(len(lines) - 1)
+        flipped = bytearray(lines[index])
+        flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+        edited = [*lines[:index], bytes(flipped), *lines[index + 1 :]]
+        assert index < number_of_refusal(edited) <= len(lines)
+
+
+@pytest.mark.parametrize("text", ["", "0" * 64, None, 5])
+def test_import_refuses_another_sum(lines: list[bytes], text: JsonValue) -> None:
+    """A sum that is there counts, and the refusal says how to do without."""
+    end = json.dumps({"end": 12, "sha256": text}).encode()
+    with pytest.raises(UsageError, match=r'line 14: .* remove "sha256"'):
+        list(ImportedLines([*lines[:-1], end], "a").images())
+
+
 def test_import_takes_lines_in_another_order_of_entries(
-    lines: list[bytes], tmp_path: Path
+    lines: list[bytes], unsummed: list[bytes], tmp_path: Path
 ) -> None:
     """The entries of one owner may stand in any order: they are the same."""
-    order = list(lines)
+    order = list(unsummed)
     order[4], order[5] = order[5], order[4]
     with opened(imported(order, tmp_path), tmp_path) as store:
         assert exported(store) == lines
@@ -305,24 +333,24 @@ EDITS: Final[dict[tuple[int, str], list[JsonValue]]] = {
     [(*place, value) for place, values in EDITS.items() for value in values],
 )
 def test_import_refuses_what_was_edited_to_nonsense(
-    lines: list[bytes], index: int, field: str, value: JsonValue
+    unsummed: list[bytes], index: int, field: str, value: JsonValue
 ) -> None:
     """A field that says what cannot be is refused, with the number of a line."""
-    line = json.loads(lines[index]) | {field: value}
-    edited = [*lines[:index], json.dumps(line).encode(), *lines[index + 1 :]]
-    assert index < number_of_refusal(edited) <= len(lines)
+    line = json.loads(unsummed[index]) | {field: value}
+    edited = [*unsummed[:index], json.dumps(line).encode(), *unsummed[index + 1 :]]
+    assert index < number_of_refusal(edited) <= len(unsummed)
 
 
 @pytest.mark.parametrize("index", [0, 3, 4, 13])
 def test_import_refuses_a_line_that_lacks_a_field(
-    lines: list[bytes], index: int
+    unsummed: list[bytes], index: int
 ) -> None:
     """Every field but the expiry is needed."""
-    line = json.loads(lines[index])
+    line = json.loads(unsummed[index])
     for field in line.keys() - {"expires"}:
         left = {key: value for key, value in line.items() if key != field}
-        edited = [*lines[:index], json.dumps(left).encode(), *lines[index + 1 :]]
-        assert index < number_of_refusal(edited) <= len(lines)
+        edited = [*unsummed[:index], json.dumps(left).encode(), *unsummed[index + 1 :]]
+        assert index < number_of_refusal(edited) <= len(unsummed)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"7", b"null", b'"a"', b"\xff{}"])
@@ -336,10 +364,10 @@ def test_import_refuses_a_line_that_is_no_object(
 
 
 def test_import_takes_a_value_that_was_edited(
-    lines: list[bytes], tmp_path: Path
+    unsummed: list[bytes], tmp_path: Path
 ) -> None:
     """A value may be changed by hand, and is what was written then."""
-    line = json.loads(lines[6]) | {"value": {"edited": [1.5]}}
-    edited = [*lines[:6], json.dumps(line).encode(), *lines[7:]]
+    line = json.loads(unsummed[6]) | {"value": {"edited": [1.5]}}
+    edited = [*unsummed[:6], json.dumps(line).encode(), *unsummed[7:]]
     with opened(imported(edited, tmp_path), tmp_path) as store:
         assert loaded(store, A).own["one"].thaw() == {"edited": [1.5]}
