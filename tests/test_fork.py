@@ -5,6 +5,7 @@ shows where, which its parent then reports.
 """
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,38 @@ def test_child_of_a_fork_is_told_what_it_cannot_do(name: str) -> None:
 in_child(check)
 assert state.increment("n") == 1
 manager.close()
+""")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_child_reads_of_a_store_what_was_in_memory(scheme: str, tmp_path: Path) -> None:
+    """All else would need the files of the parent, and says so; none is damage."""
+    run_script(f"""{PRELUDE}
+url = "{scheme}:///{tmp_path}/state"
+with StateManager(url) as stored:
+    stored.workflow_state("warm").set("k", 1)
+    stored.workflow_state("cold").set("k", 2)
+stored = StateManager(url)
+warm, cold = stored.workflow_state("warm"), stored.workflow_state("cold")
+assert warm.get("k") == 1
+def check():
+    assert warm.get("k") == 1
+    refused(cold.get, "k")
+    refused(warm.set, "k", 2)
+    refused(cold.set, "k", 2)
+    refused(lambda: asyncio.run(warm.aio.set("k", 2)))
+    refused(lambda: asyncio.run(cold.aio.set("k", 2)))
+    refused(stored.workflow_ids)
+    refused(stored.stats)
+    refused(stored.check)
+    refused(stored.compact)
+    refused(stored.backup, "{tmp_path}/copy")
+    stored.close()
+in_child(check)
+assert cold.get("k") == 2
+assert warm.set("k", 3) == 2
+stored.close()
 """)
 
 

@@ -2,9 +2,14 @@
 
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
+
+from stateward.actors.core.errors import ClosedError
 
 T = TypeVar("T")
+
+_LOOK: Final = 1.0
+"""Seconds between two looks at whether the thread that is waited for has ended."""
 
 
 class Chore(Generic[T]):
@@ -26,6 +31,17 @@ class Chore(Generic[T]):
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
             self._error = error
         self.done.set()
+
+    def wait(self, worker: threading.Thread) -> T:
+        """Wait until `worker` has done it; return what came of it.
+
+        Raises:
+            ClosedError: It has ended instead. Effect: none.
+        """
+        while not self.done.wait(timeout=_LOOK):
+            if not worker.is_alive() and not self.done.is_set():
+                raise ClosedError("the manager is closed")
+        return self.result()
 
     def result(self) -> T:
         """Return what came of it, once it is done."""

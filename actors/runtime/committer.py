@@ -10,6 +10,7 @@ nothing of such an owner is written before it has done so.
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,6 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from stateward.actors.core.errors import (
-    ClosedError,
     CommitFailedError,
     StoreError,
     StorePoisonedError,
@@ -30,14 +30,13 @@ from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.staging import Staged, publish_committed, take_back
 from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.chores import Chore, Wake
+from stateward.actors.runtime.guard import left_behind
 from stateward.actors.runtime.wakes import LATE, Wakes
 
 T = TypeVar("T")
 
 DRAIN: Final = 0.05
 """Seconds that what is logged waits for its commit: it gathers, and is not much yet."""
-_LOOK: Final = 1.0
-"""Seconds between two looks at whether the thread that is waited for has ended."""
 
 logger: Final = logging.getLogger("stateward.committer")
 
@@ -135,6 +134,7 @@ class Committer:
         self._came = 0
         """How much was submitted to the group before."""
         self._over = False
+        self._pid = os.getpid()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -159,8 +159,11 @@ class Committer:
         Whoever waits here may be inside a turn: the committer waits for none.
 
         Raises:
-            ClosedError: The committer has ended. Effect: none.
+            ClosedError: The committer has ended, or stayed in the parent of this
+                process (`ForkedError`). Effect: none.
         """
+        if self._pid != os.getpid():
+            raise left_behind()
         chore = Chore(action)
         if self._thread is None:
             self._do([chore])
@@ -168,10 +171,7 @@ class Committer:
         if self._thread is threading.current_thread():
             return action()
         self._wanted.put(chore)
-        while not chore.done.wait(timeout=_LOOK):
-            if not self._thread.is_alive() and not chore.done.is_set():
-                raise ClosedError("the manager is closed")
-        return chore.result()
+        return chore.wait(self._thread)
 
     def forget(self, store: Store) -> None:
         """Sync a store no more that is going to be closed; within `perform`."""

@@ -7,7 +7,7 @@ And who can be interrupted while it does anything: the main thread alone.
 from threading import current_thread, get_ident, main_thread
 from typing import Final
 
-from stateward.actors.core.errors import ReentrantCallError
+from stateward.actors.core.errors import ForkedError, ReentrantCallError
 
 busy: Final[set[int]] = set()
 """Threads that run foreign code inside a turn; `FORKED` besides, in a forked child."""
@@ -23,6 +23,13 @@ def check_may_wait() -> None:
             "called inside a turn, which must not wait for another one; "
             "reading is allowed, and so is `tell`"
         )
+
+
+def left_behind() -> ForkedError:
+    """Return what to raise in a child for what stayed in its parent."""
+    return ForkedError(
+        "this manager stayed in the parent process; make a new one in the child"
+    )
 
 
 def is_interruptible() -> bool:

@@ -45,6 +45,7 @@ from stateward.actors.runtime.guard import (
     busy,
     check_may_wait,
     is_interruptible,
+    left_behind,
 )
 from stateward.actors.runtime.inbox import (
     Deferred,
@@ -370,9 +371,7 @@ def _check_may_ask(inbox: TurnInbox) -> None:
 def _check_not_forked(inbox: TurnInbox) -> None:
     """Raise if this process came over a fork without the actor's workers."""
     if FORKED in busy and _is_left_behind(inbox):
-        raise ForkedError(
-            "this manager stayed in the parent process; make a new one in the child"
-        )
+        raise left_behind()
 
 
 def _is_left_behind(inbox: TurnInbox) -> bool:

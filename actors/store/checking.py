@@ -6,7 +6,12 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from stateward.actors.core.errors import CorruptStoreError, StateError, WrongKeyError
+from stateward.actors.core.errors import (
+    ClosedError,
+    CorruptStoreError,
+    StateError,
+    WrongKeyError,
+)
 from stateward.actors.core.scopes import RUN_STEP, OwnerScope, utf8_bytes
 from stateward.actors.store.about import (
     FORMAT_NAME,
@@ -98,6 +103,8 @@ class Inspection:
                     counted = True
                     yield from self._count_heads()
                 yield from self._look(name, record)
+        except ClosedError:
+            raise  # It says nothing of the store.
         except StateError as error:
             yield _of_store(last, f"the engine reads no further: {error}")
             return
@@ -145,14 +152,14 @@ class Inspection:
         try:
             parse_owner(name)
             self._heads[owner] = parse_head(name, record)
-        except (DamagedError, ValueError) as error:
+        except DamagedError as error:
             self._damaged.add(owner)
             yield Finding(scope=_scope(name), name=name, problem=f"its head: {error}")
 
     def _look_at_entry(self, name: bytes, record: bytes) -> Iterator[Finding]:
         try:
             scope, end = parse_owner(name)
-        except ValueError as error:
+        except DamagedError as error:
             yield _of_store(name, str(error))
             return
         if name[1:end] != self._owner:
@@ -163,7 +170,7 @@ class Inspection:
             cell = parse_entry_record(name, record, self._store.cipher)
             if cell.depth:
                 orjson.loads(cell.value)  # type: ignore[arg-type]  # a container is bytes
-        except (DamagedError, ValueError, WrongKeyError) as error:
+        except (DamagedError, orjson.JSONDecodeError, WrongKeyError) as error:
             yield Finding(scope=scope, name=name, problem=str(error))
             return
         self._found.add(cell.revision)
@@ -233,5 +240,5 @@ def _of_store(name: bytes, problem: str) -> Finding:
 def _scope(name: bytes) -> OwnerScope | None:
     try:
         return parse_owner(name)[0]
-    except ValueError:
+    except DamagedError:
         return None

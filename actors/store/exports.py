@@ -124,7 +124,7 @@ class _Export:
                 raise DamagedError(
                     f"{self._count} owners are found, {self._owners} were committed"
                 )
-        except (DamagedError, ValueError) as error:
+        except DamagedError as error:
             raise CorruptStoreError(
                 f"{self._store.text} is damaged at {name!r}: {error}; `check` tells "
                 "more"

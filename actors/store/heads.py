@@ -42,7 +42,7 @@ class Heads:
             for name, record in self._rows():
                 scope, _ = parse_owner(name)
                 yield scope, parse_head(name, record)
-        except (DamagedError, ValueError) as error:
+        except DamagedError as error:
             raise CorruptStoreError(
                 f"{self._ledger.text}: the heads are damaged at {name!r}: {error}"
             ) from error

@@ -22,6 +22,7 @@ from stateward.actors.core.scopes import (
     OwnerScope,
     WorkflowScope,
 )
+from stateward.actors.store.records import DamagedError
 
 STORE: Final = b"\x00"
 HEADS: Final = b"\x01"
@@ -72,34 +73,40 @@ def parse_owner(name: bytes) -> tuple[OwnerScope, int]:
     """Return the owner a head or an entry belongs to, and where its part ends.
 
     Raises:
-        ValueError: No owner is written like this.
+        DamagedError: No owner is written like this.
     """
-    end = name.index(b"\0", 1)
-    text = name[2:end].decode()
-    match name[1:2]:
-        case b"w":
-            return WorkflowScope(text), end + 1
-        case b"c":
-            return CustomScope(text), end + 1
-        case b"g" if not text:
-            return GlobalScope(), end + 1
-    raise ValueError(f"{name!r} names no owner")
+    try:
+        end = name.index(b"\0", 1)
+        text = name[2:end].decode()
+        match name[1:2]:
+            case b"w":
+                return WorkflowScope(text), end + 1
+            case b"c":
+                return CustomScope(text), end + 1
+            case b"g" if not text:
+                return GlobalScope(), end + 1
+    except ValueError as error:
+        raise DamagedError(f"{name!r} names no owner: {error}") from error
+    raise DamagedError(f"{name!r} names no owner")
 
 
 def parse_place(name: bytes, start: int) -> tuple[str | None, str]:
     """Return step name and key of an entry whose owner's part ends at `start`.
 
     Raises:
-        ValueError: No entry is written like this.
+        DamagedError: No entry is written like this.
     """
     kind, rest = name[start : start + 1], name[start + 1 :]
-    # No `match`, which takes twice as long: once for each entry of a store.
-    if kind == b"k":
-        return None, rest.decode()
-    if kind == b"r":
-        return RUN_STEP, rest.decode()
-    if kind == b"s":
-        step, separator, key = rest.partition(b"\0")
-        if separator:
-            return step.decode(), key.decode()
-    raise ValueError(f"{name!r} names no entry")
+    try:
+        # No `match`, which takes twice as long: once for each entry of a store.
+        if kind == b"k":
+            return None, rest.decode()
+        if kind == b"r":
+            return RUN_STEP, rest.decode()
+        if kind == b"s":
+            step, separator, key = rest.partition(b"\0")
+            if separator:
+                return step.decode(), key.decode()
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{name!r} names no entry: {error}") from error
+    raise DamagedError(f"{name!r} names no entry")

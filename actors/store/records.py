@@ -210,7 +210,10 @@ def parse_entry_record(
     if cipher is not None:
         data = cipher.open(data, name + record[_SUM.size : _RECORD.size])
     cell = Cell()
-    cell.value = data if depth else orjson.loads(data)
+    try:
+        cell.value = data if depth else orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise DamagedError(f"it is no JSON: {error}") from error
     cell.size = len(data)
     cell.depth = depth
     cell.revision = revision

@@ -60,7 +60,7 @@ def _read(store: DurableStore, redo: RedoLog) -> Batch:
                 _overwrite(store, batch, seal, change)
             else:
                 _add(store, batch, seal, change)
-    except (DamagedError, ValueError) as error:
+    except DamagedError as error:
         raise CorruptStoreError(
             f"{store.text} is damaged at {name!r}: {error}"
         ) from error

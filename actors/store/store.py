@@ -134,7 +134,7 @@ class DurableStore:
                 found.add_all(revisions)
             if head is None and not found.entries:
                 self.heads.check_order()
-        except (DamagedError, ValueError) as error:
+        except DamagedError as error:
             raise CorruptStoreError(
                 f"{self.text}: {scope} is damaged at {name!r}: {error}",
                 scope=scope,

@@ -24,6 +24,7 @@ from stateward.actors.store.names import (
     parse_owner,
     parse_place,
 )
+from stateward.actors.store.records import DamagedError
 from tests.hostile import AWKWARD_NAMES
 
 Place: TypeAlias = tuple[OwnerScope, str | None, str]
@@ -143,7 +144,7 @@ def test_names_are_read_back(place: Place) -> None:
 )
 def test_parse_owner_refuses_what_names_no_owner(name: bytes) -> None:
     """A name that no owner has is an error."""
-    with pytest.raises(ValueError):  # noqa: PT011  # the words are Python's own
+    with pytest.raises(DamagedError, match="names no owner"):
         parse_owner(name)
 
 
@@ -152,5 +153,5 @@ def test_parse_owner_refuses_what_names_no_owner(name: bytes) -> None:
 )
 def test_parse_entry_refuses_what_names_no_entry(rest: bytes) -> None:
     """A name that no entry has is an error."""
-    with pytest.raises(ValueError):  # noqa: PT011  # the words are Python's own
+    with pytest.raises(DamagedError, match="names no entry"):
         parse_entry(b"\x02wa\0" + rest)
