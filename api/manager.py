@@ -10,7 +10,7 @@ from weakref import finalize
 import pykka
 
 from stateward.actors.core.errors import UsageError
-from stateward.actors.core.limits import Limits, check_ttl
+from stateward.actors.core.limits import Limits
 from stateward.actors.core.messages import DropState, Passivate, Release, SetLimits
 from stateward.actors.core.ports import Clock, Dispatcher
 from stateward.actors.core.scopes import (
@@ -27,6 +27,7 @@ from stateward.actors.store.ciphers import Key
 from stateward.durability import Durability
 from stateward.handles import ScopedState, WorkflowState
 from stateward.migrations import Migration
+from stateward.options import check_options
 from stateward.resumption import UNSET, Resumption
 from stateward.stats import Stats, stats_of, workflow_ids
 from stateward.storage import open_storage
@@ -105,10 +106,7 @@ class StateManager(Resumption, Upkeep):
             CorruptStoreError: The store has lost what had been acknowledged.
             StoreError: The store cannot be opened. Effect: none.
         """
-        if limits is not None and not isinstance(limits, Limits):
-            raise UsageError(f"limits is {limits!r}, not Limits or None")
-        check_ttl(idle_timeout, "idle_timeout")
-        check_ttl(ask_timeout, "ask_timeout")
+        check_options(limits, clock, dispatcher, idle_timeout, ask_timeout)
         storage = open_storage(
             store,
             durability=durability,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stateward.actors.core.errors import UsageError
-from stateward.actors.core.limits import check_ttl
+from stateward.actors.core.limits import check_seconds
 from stateward.actors.runtime.vault import Storage
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.opening import open_store
@@ -29,7 +29,7 @@ def open_storage(
     """
     target = parse_url(url)
     check_durability(durability)
-    check_ttl(flush_interval, "flush_interval")
+    check_seconds(flush_interval, "flush_interval")
     if cache_bytes is not None and (type(cache_bytes) is not int or cache_bytes < 1):
         raise UsageError(f"cache_bytes is {cache_bytes!r}, not an integer >= 1")
     chain = None if migrations is None else Migrations(migrations)

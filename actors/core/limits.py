@@ -74,11 +74,17 @@ class Limits:
 
 def check_ttl(ttl: object, what: str = "ttl") -> None:
     """Raise `UsageError` unless `ttl` is `None` or a finite number of seconds > 0."""
-    if ttl is None:
-        return
-    number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
-    if not number or not 0 < ttl <= SECONDS_MAX:  # type: ignore[operator]  # a number here
-        raise UsageError(f"{what} is {shown(ttl)}, not a finite number of seconds > 0")
+    if ttl is not None:
+        check_seconds(ttl, what)
+
+
+def check_seconds(seconds: object, what: str) -> None:
+    """Raise `UsageError` unless `seconds` is a finite number > 0."""
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not 0 < seconds <= SECONDS_MAX:  # type: ignore[operator]  # a number here
+        raise UsageError(
+            f"{what} is {shown(seconds)}, not a finite number of seconds > 0"
+        )
 
 
 def _check_count(name: str, value: object) -> None:

@@ -139,10 +139,11 @@ class Committer:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._work, name="stateward-committer", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread
 
     def wake(self) -> None:
         """Look for what is logged."""
@@ -159,8 +160,7 @@ class Committer:
         Whoever waits here may be inside a turn: the committer waits for none.
 
         Raises:
-            ClosedError: The committer has ended, or stayed in the parent of this
-                process (`ForkedError`). Effect: none.
+            ClosedError: It has ended, or is that of the parent. Effect: none.
         """
         if self._pid != os.getpid():
             raise left_behind()

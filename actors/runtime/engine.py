@@ -99,8 +99,12 @@ class Engine:
         self._closed = False
         self.moving = threading.Lock()
         """Held while owners are moved to another store."""
-        if storage is not None and storage.store is not None:
-            self._attach(storage)
+        try:
+            if storage is not None and storage.store is not None:
+                self._attach(storage)
+        except BaseException:
+            self.abandon()
+            raise
 
     def _attach(self, storage: Storage) -> None:
         """Have owners be loaded from a store, and commit to it."""
@@ -145,12 +149,12 @@ class Engine:
             now=self.clock.now if alone else time.monotonic,
         )
         vault.perform = committer.perform
-        if not alone:
-            committer.start()
         try:
+            if not alone:
+                committer.start()
             self.ask(Attach(vault, committer))
         except BaseException:
-            committer.abandon()
+            committer.close()  # and the store
             raise
 
     @property

@@ -115,6 +115,10 @@ def test_manager_refuses_what_is_no_scope(manager: StateManager, scope: Any) -> 
         ({"idle_timeout": 0}, UsageError),
         ({"ask_timeout": -1}, UsageError),
         ({"ask_timeout": "1"}, UsageError),
+        ({"ask_timeout": None}, UsageError),
+        ({"store": "sqlite:///state.db", "flush_interval": None}, UsageError),
+        ({"store": "sqlite:///state.db", "clock": 5}, UsageError),
+        ({"store": "sqlite:///state.db", "dispatcher": 5}, UsageError),
     ],
 )
 def test_manager_is_not_made_of_bad_arguments(

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 import warnings
+from pathlib import Path
 
 import pykka
 import pytest
@@ -233,3 +234,31 @@ def test_engine_that_is_forgotten_does_not_end_what_it_was_given() -> None:
         del manager
         gc.collect()
     assert [it.category for it in caught] == [ResourceWarning]
+
+
+@pytest.mark.parametrize("failing", ["start", "attach"])
+def test_engine_that_cannot_begin_lets_go_of_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """No more threads, say: the store can be opened again, and no thread is left."""
+    url = f"sqlite:///{tmp_path}/state"
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "stateward-committer":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        if failing == "start":
+            patched.setattr(threading.Thread, "start", refuse)
+        else:
+            patched.setattr(Engine, "ask", fail)
+        with pytest.raises(RuntimeError, match="new thread"):
+            StateManager(url)
+    eventually(lambda: not own_threads(), "no thread is left")
+    with StateManager(url) as manager:
+        assert manager.workflow_state("w").set("k", 1) == 1
