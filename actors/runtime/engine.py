@@ -204,6 +204,17 @@ class Engine:
         if self.directory.vault is not None:
             self.directory.state(scope)
 
+    async def _load_soon(self, scope: OwnerScope) -> None:
+        """As `_load`, in a thread: it reads from disk, and may migrate."""
+        if self.directory.vault is None or scope in self.directory.states:
+            return
+        if getattr(self.dispatcher, "single_threaded", False):
+            self._load(scope)
+            return
+        import asyncio  # See `future`.
+
+        await asyncio.to_thread(self._load, scope)
+
     def ask_owner(self, scope: OwnerScope, message: object) -> Any:
         """Ask the owner of `scope`, whichever actor that is by then."""
         while True:
@@ -223,7 +234,7 @@ class Engine:
         while True:
             owner = self.directory.active(scope)
             if owner is None:
-                self._load(scope)
+                await self._load_soon(scope)
                 owner = await self.ask_supervisor_soon(Activate(scope))
             if not message.runs_foreign_code:
                 reply = owner.attempt(message)

@@ -5,6 +5,7 @@ import gc
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pykka
 import pytest
@@ -18,6 +19,7 @@ from stateward import (
 )
 from stateward.actors.runtime.engine import Engine
 from stateward.actors.runtime.inbox import StoppedError
+from stateward.actors.store.store import DurableStore
 from stateward.messages import GetState, ModifyState, SetState
 from tests.threads import Gate, Job, eventually
 
@@ -262,3 +264,31 @@ def test_engine_that_cannot_begin_lets_go_of_its_store(
     eventually(lambda: not own_threads(), "no thread is left")
     with StateManager(url) as manager:
         assert manager.workflow_state("w").set("k", 1) == 1
+
+
+def test_loop_is_not_blocked_while_an_owner_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a cold owner has on disk is read in another thread, once."""
+    url = f"sqlite:///{tmp_path}/state"
+    with StateManager(url) as manager:
+        manager.workflow_state("w").set("k", 1)
+    gate, load, loads = Gate(), DurableStore.load, list[object]()
+
+    def slow(self: DurableStore, *args: Any, **kwargs: Any) -> None:
+        loads.append(gate(args[0].scope))
+        load(self, *args, **kwargs)
+
+    monkeypatch.setattr(DurableStore, "load", slow)
+
+    async def main() -> None:
+        async with StateManager(url) as manager:
+            state = manager.workflow_state("w").aio
+            writes = [asyncio.ensure_future(state.increment("k")) for _ in range(3)]
+            await asyncio.to_thread(gate.wait_until_entered)
+            assert not any(it.done() for it in writes)
+            gate.open()
+            assert await asyncio.gather(*writes) == [2, 3, 4]
+
+    asyncio.run(main())
+    assert loads == [SCOPE]
