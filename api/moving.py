@@ -26,9 +26,8 @@ from stateward.actors.runtime.placement import Placement
 from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress
 from stateward.actors.store.ciphers import Key
-from stateward.actors.store.names import head_name
+from stateward.actors.store.departures import forget, forget_all
 from stateward.actors.store.opening import open_store
-from stateward.actors.store.records import Head
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import MEMORY, parse_url
 
@@ -292,8 +291,7 @@ class _Job:
         if not complete:
             # Of no concern to anybody but who uses it for something else one day.
             with suppress(CommitFailedError):
-                perform(partial(_forget_all, left))
-                perform(partial(left.ledger.note, origin=None, moved_to=None))
+                perform(partial(forget_all, left))
 
         def let_go() -> None:
             committer_of(self._engine).forget(left)
@@ -317,28 +315,10 @@ class _Job:
         perform(partial(write, floor=placement.floor))
 
 
-def _forget_all(store: DurableStore) -> None:
-    """Have a store know nothing of owners that have moved away; nobody uses it."""
-    for scope in store.heads.moved():
-        _forget(store, scope, None)
-
-
 def _forget(store: DurableStore, scope: OwnerScope, state: OwnerState | None) -> None:
-    """Between two commits: have a store know nothing of an owner that has moved away.
-
-    Args:
-        store: Where it was.
-        scope: Of the owner.
-        state: What is in memory of it, perhaps begun anew in this store.
-    """
-    head = store.heads.find(scope)
-    if head is None or not head.moved:
-        return
-    seal = Seal(store, b"", head_name(scope), head)
-    if state is not None and isinstance(state.seal, Seal) and _is_kept(state, store):
-        seal = state.seal
-    after = Head(revision=head.revision, version=head.version)
-    store.write({}, [(seal, after)], sync=False)
+    """Between two commits: as `forget`, of an owner that may have begun anew there."""
+    kept = state is not None and _is_kept(state, store)
+    forget(store, scope, cast("Seal", state.seal) if state and kept else None)
 
 
 def _is_kept(state: OwnerState, store: DurableStore) -> bool:

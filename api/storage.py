@@ -6,6 +6,7 @@ from stateward.actors.core.errors import UsageError
 from stateward.actors.core.limits import check_seconds
 from stateward.actors.runtime.vault import Storage
 from stateward.actors.store.ciphers import Key
+from stateward.actors.store.departures import forget_what_memory_kept
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.urls import MEMORY, parse_url
 from stateward.durability import Durability, check_durability
@@ -39,6 +40,7 @@ def open_storage(
         store = open_store(target, key=key, version=version)
         try:
             store.ledger.check_whole()
+            forget_what_memory_kept(store)
         except BaseException:
             store.close()
             raise

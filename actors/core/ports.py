@@ -5,12 +5,15 @@ With these three fixed the engine is deterministic: what time it is, who runs ne
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from stateward.actors.core.cells import Cell
     from stateward.actors.core.scopes import OwnerScope
     from stateward.actors.core.state import Event, OwnerState
+
+IN_MEMORY: Final = "memory://"
+"""The URL of what no store keeps."""
 
 
 @runtime_checkable

@@ -28,7 +28,7 @@ from stateward.actors.core.errors import (
     StorePoisonedError,
 )
 from stateward.actors.core.messages import Message, Passivate
-from stateward.actors.core.ports import Arrival, Seal, Store
+from stateward.actors.core.ports import IN_MEMORY, Arrival, Seal, Store
 from stateward.actors.core.reader import versions
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import RETIRED, OwnerState
@@ -36,8 +36,6 @@ from stateward.actors.runtime.directory import Directory
 
 SLICE: Final = 500
 """LIMIT: entries written in one commit; all others wait for it, some 10 ms."""
-MEMORY: Final = "memory://"
-"""What a store calls the place of an owner that no store keeps."""
 
 
 class MoveState(Message):
@@ -201,7 +199,7 @@ class Mover:
             self._placement.void.add(scope)
             if target is not None and getattr(error, "effect", "unknown") == "none":
                 if target.holds(scope) is not None:
-                    target.depart(scope, MEMORY)
+                    target.depart(scope, IN_MEMORY)
                 self._placement.void.discard(scope)
             raise
 
@@ -212,7 +210,7 @@ class Mover:
         with self._timed():
             if source.holds(state.scope) is not None:
                 try:
-                    source.depart(state.scope, MEMORY)
+                    source.depart(state.scope, IN_MEMORY)
                 except CommitFailedError as error:
                     poisoned = isinstance(error, StorePoisonedError)
                     if error.effect == "none" and not poisoned:

@@ -17,8 +17,6 @@ FORMAT: Final = 2
 """Of what is stored; a store of a newer one is refused. Format 1 has no redo log."""
 FORMAT_NAME: Final = STORE + b"format"
 PROGRESS_NAME: Final = STORE + b"progress"
-FROM_MEMORY: Final = "memory"
-"""The origin of what is being moved here from a manager without a store."""
 _PROGRESS: Final = Struct("<QQQdQ")
 _UNLOGGED: Final = Struct("<QQQd")
 """As it was in format 1."""

@@ -12,6 +12,7 @@ from stateward.actors.core.errors import (
     StoreError,
     StoreFormatError,
 )
+from stateward.actors.core.ports import IN_MEMORY
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.store.about import About
@@ -323,7 +324,8 @@ class DurableStore:
         """Raise `StoreError` if a move has left some of it in another store."""
         self.ledger.check_whole()
         about = self.ledger.about
-        if about.moved_to is not None and (
+        # What went back to memory is gone with it.
+        if about.moved_to not in (None, IN_MEMORY) and (
             about.leaving is not None or self.heads.moved()
         ):
             raise StoreError(

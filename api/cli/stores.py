@@ -4,11 +4,12 @@ import copy
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from stateward.actors.core.errors import InvalidStoreError, StoreError
+from stateward.actors.core.ports import IN_MEMORY
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.urls import SCHEMES, parse_url
 from stateward.cli.keys import key_of, key_option
@@ -16,8 +17,6 @@ from stateward.manager import StateManager
 from stateward.migrations import Migration
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-MEMORY: Final = "memory://"
 
 
 class Stores:
@@ -38,7 +37,7 @@ class Stores:
 
     def keeps(self, url: str) -> bool:
         """Return whether what one command writes is there for the next."""
-        return url != MEMORY
+        return url != IN_MEMORY
 
     def exists(self, url: str) -> bool:
         """Return whether there is a store at `url`, as far as that can be told."""
@@ -91,7 +90,7 @@ def store_option(command: F) -> F:
     """Give a command the options `--store` and `--key-file`."""
     option = click.option(
         "--store",
-        default=MEMORY,
+        default=IN_MEMORY,
         show_default=True,
         envvar="STATEWARD_STORE",
         show_envvar=True,

@@ -6,7 +6,9 @@ import pytest
 
 from stateward import ClosedError, InvalidStoreError, StateManager, UsageError
 from stateward.actors.core.errors import InvariantError
+from stateward.actors.runtime.placement import share_of
 from stateward.moving import committer_of, placement_of, stores_of
+from stateward.offline import copy_store
 
 
 def test_report_counts_what_has_moved(tmp_path: Path) -> None:
@@ -80,3 +82,30 @@ def test_manager_in_memory_has_no_store() -> None:
         for find in (placement_of, committer_of):
             with pytest.raises(InvariantError):
                 find(manager.engine)
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_workflow_that_went_back_to_memory_has_ended_with_it(
+    tmp_path: Path, scheme: str
+) -> None:
+    """Once the process is gone, the store serves what it has, and can move on."""
+    url = f"{scheme}:///{tmp_path}/s"
+    with StateManager() as manager:
+        for number in range(20):
+            manager.workflow_state(f"w{number}")["k"] = number
+        manager.persist_to(url, rollout=0.8)
+        there = {it for it in manager.workflow_ids() if share_of(it) < 0.8}
+        manager.persist_to(url, rollout=0.2)
+        kept = {it for it in there if share_of(it) < 0.2}
+    assert kept < there
+    back = next(iter(there - kept))
+    copied = f"{scheme}:///{tmp_path}/copy"
+    assert copy_store(url, copied) == len(kept)
+    with StateManager(url) as manager:
+        assert set(manager.workflow_ids()) == kept
+        state = manager.workflow_state(back)
+        assert dict(state) == {}
+        assert state.set("k", "anew") > 1
+        assert manager.check() == []
+        assert manager.persist_to(f"{scheme}:///{tmp_path}/t").complete
+        assert set(manager.workflow_ids()) == kept | {back}

@@ -9,8 +9,9 @@ import click
 import pytest
 
 from stateward import ClosedError, InvalidStoreError, StateManager
+from stateward.actors.core.ports import IN_MEMORY
 from stateward.cli.keys import KEY
-from stateward.cli.stores import MEMORY, Stores, stores_of
+from stateward.cli.stores import Stores, stores_of
 from tests.api.cli.processes import command
 from tests.commands import Shared, invoke, publish
 from tests.support import refused
@@ -78,12 +79,12 @@ def test_store_option_goes_before_the_variable(manager: StateManager) -> None:
     assert invoke(stores, "runs", env=env).exit_code == 0
     assert invoke(stores, "runs", "--store", "by://hand", env=env).exit_code == 0
     assert invoke(stores, "runs").exit_code == 0
-    assert stores.urls == ["from://variable", "by://hand", MEMORY]
+    assert stores.urls == ["from://variable", "by://hand", IN_MEMORY]
 
 
 def test_stores_close_the_manager_they_open() -> None:
     """A manager lives as long as the block, and no longer."""
-    with Stores().open(MEMORY) as manager:
+    with Stores().open(IN_MEMORY) as manager:
         manager.global_state()["k"] = 1
     with pytest.raises(ClosedError):
         manager.global_state().get("k")
@@ -91,8 +92,8 @@ def test_stores_close_the_manager_they_open() -> None:
 
 def test_stores_refuse_to_open_memory_as_kept() -> None:
     """The error carries the URL for programs."""
-    with refused(InvalidStoreError, url=MEMORY):
-        Stores().open_kept(MEMORY)
+    with refused(InvalidStoreError, url=IN_MEMORY):
+        Stores().open_kept(IN_MEMORY)
 
 
 def test_stores_are_those_of_the_context_if_it_has_any(manager: StateManager) -> None:
