@@ -20,7 +20,10 @@ class Chore(Generic[T]):
         self._action = action
         self._result: T | None = None
         self._error: BaseException | None = None
-        self.done = threading.Event()
+        self._latch = threading.Lock()
+        """Bare, for the main thread can be interrupted while it waits; see `future`."""
+        self._latch.acquire()
+        self._done = False
 
     def run(self, failure: Exception | None) -> None:
         """Do it, in the committer's thread; not after a failure."""
@@ -30,7 +33,8 @@ class Chore(Generic[T]):
             self._result = self._action()
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
             self._error = error
-        self.done.set()
+        self._done = True
+        self._latch.release()
 
     def wait(self, worker: threading.Thread) -> T:
         """Wait until `worker` has done it; return what came of it.
@@ -38,8 +42,8 @@ class Chore(Generic[T]):
         Raises:
             ClosedError: It has ended instead. Effect: none.
         """
-        while not self.done.wait(timeout=_LOOK):
-            if not worker.is_alive() and not self.done.is_set():
+        while not self._latch.acquire(timeout=_LOOK):
+            if not worker.is_alive() and not self._done:
                 raise ClosedError("the manager is closed")
         return self.result()
 

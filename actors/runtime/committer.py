@@ -31,7 +31,7 @@ from stateward.actors.core.staging import Staged, publish_committed, take_back
 from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.chores import Chore, Wake
 from stateward.actors.runtime.guard import left_behind
-from stateward.actors.runtime.wakes import LATE, Wakes
+from stateward.actors.runtime.wakes import LATE, Wakes, make_way
 
 T = TypeVar("T")
 
@@ -40,8 +40,6 @@ DRAIN: Final = 0.05
 
 logger: Final = logging.getLogger("stateward.committer")
 
-GATHER: Final = 50e-6
-"""Seconds given to those who were answered together to come back together; measured."""
 GATHERS_MAX: Final = 20
 """LIMIT: how often in a row; with what the system adds, some 3 ms."""
 
@@ -362,6 +360,7 @@ class Committer:
             if (some := [it.event for it in entries if it.event is not None])
         ]
         logged = store.redo.behind
+        self.wakes.rest()
         if not events and not logged:
             return None
         sync = self.synced or any(it.sync for _, entries in work for it in entries)
@@ -384,6 +383,7 @@ class Committer:
 
     def _flush(self, store: Store) -> None:
         """Sync what was committed without."""
+        self.wakes.rest()
         del self._unsynced[store]
         try:
             store.commit([], sync=True)
@@ -393,8 +393,3 @@ class Committer:
             if error.effect == "none" and not lasting and not self._over:
                 # What was promised is still due; there may be space the next time.
                 self._unsynced[store] = self._now() + self._flush_interval
-
-
-def make_way() -> None:
-    """Let senders run."""
-    time.sleep(GATHER)

@@ -137,7 +137,7 @@ class TurnFuture(pykka.Future[T]):
             return reply
         if not self.done():
             ready = loop.create_future()
-            self.add_done_callback(partial(wake_tasks, loop, [ready]))
+            self.add_done_callback(partial(wake_tasks, loop, deque([ready])))
             yield from ready.__await__()
         result: T = self.get()
         return result

@@ -76,13 +76,13 @@ class Deferred(TurnFuture[Any]):
         if not self.done():
             loop = asyncio.get_running_loop()
             ready = loop.create_future()
-            self._wakes.limit(loop, ready)
+            self._wakes.limit(loop, ready, self)
             self.add_done_callback(partial(self._wakes.task, loop, ready))
             await ready
-        return self.get() if self.done() else self._late()
+        return self._late()
 
     def _late(self) -> Any:
-        """Give up; or return the answer if it came just when the time was up."""
+        """Return the answer; or give up, if it has not come in time."""
         if self.done():
             return self.get()
         raise TurnTimeoutError(

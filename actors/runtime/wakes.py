@@ -2,34 +2,54 @@
 
 Threads that are woken together all ask for the interpreter's lock while one has it:
 each is switched to twice, once to find it taken. So the committer wakes one, who wakes
-the next before it goes on, and so forth. Should one of them fail to, the committer
-wakes whoever is left a moment later.
+the next before it goes on, and so forth. It wakes whoever is left in the row when it
+looks again, and then wakes all at once for a while: beside threads that compute each
+in a row would have to win the interpreter's lock from them.
 
 The main thread can be interrupted between taking the next one off the row and waking
 it, so it is woken directly, and wakes nobody.
 
 Tasks of an event loop are all told by one call to the loop, which costs a call of the
-system; and one timer a loop tells those whose answer does not come.
+system. One timer a loop looks for those whose time is up, and for those whom an
+interrupt, or a loop that failed, has kept from hearing.
 """
 
+import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakValueDictionary, ref
 
 if TYPE_CHECKING:
     import asyncio
 
+GATHER: Final = 50e-6
+"""Seconds given to those who were answered together to come back together; measured."""
 LATE: Final = 0.001
 """Seconds after which the committer wakes whom nobody has."""
+CROWDS: Final = 20
+"""LIMIT: how many groups are woken at once after one that was not awake in time."""
+LOOK: Final = 1.0
+"""Seconds between two looks at the tasks of a loop that wait."""
+
+logger: Final = logging.getLogger("stateward.wakes")
+
+
+class Answer(Protocol):
+    """What somebody waits for."""
+
+    def done(self) -> bool:
+        """Return whether it is there."""
+        ...
 
 
 class Wakes:
     """Who waits for a commit, be it a thread or a task.
 
     Within a `with` block, whom its thread answers is woken at the end of the block.
+    Nobody raises here but the system: who is woken must not harm who commits.
 
     Concurrency: The block and `rest` by one thread at a time; `limit` by that of the
     loop; all else by any.
@@ -45,12 +65,13 @@ class Wakes:
         self._answering: int | None = None
         """The thread that is in the block."""
         self._threads: deque[Callable[[], None]] = deque()
-        """What wakes each thread that has been answered."""
-        self._tasks: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
+        """What wakes each thread that has been answered, in a row."""
+        self._crowds = 0
+        """How many groups are still to be woken at once."""
+        self._tasks: dict[asyncio.AbstractEventLoop, deque[asyncio.Future[None]]] = {}
         """Those that have been answered."""
-        self._deadlines: WeakKeyDictionary[asyncio.AbstractEventLoop, _Deadlines] = (
-            WeakKeyDictionary()
-        )
+        self._watches: WeakValueDictionary[int, _Watch] = WeakValueDictionary()
+        """Of each loop in which tasks wait, by its `id`; kept alive by its timer."""
 
     def __enter__(self) -> None:
         """Begin to answer many."""
@@ -59,29 +80,34 @@ class Wakes:
     def __exit__(self, *_: object) -> None:
         """Wake all tasks that were answered, and a thread to begin with."""
         self._answering = None
+        if self._crowds:
+            self._crowds -= 1
+            self._wake_all()
         self.next()
-        self._tell_tasks()
-
-    def _tell_tasks(self) -> None:
-        for loop, tasks in list(self._tasks.items()):
-            wake_tasks(loop, tasks)
-            # ORDER: they are woken again, in vain, should this be cut short.
-            del self._tasks[loop]
+        while self._tasks:
+            wake_tasks(*self._tasks.popitem())
 
     def next(self) -> None:
         """Wake one more thread; called by each that was woken."""
-        with suppress(IndexError):
-            self._threads.popleft()()
+        try:
+            wake = self._threads.popleft()
+        except IndexError:
+            return  # That was all.
+        wake()
 
     def are_left(self) -> bool:
-        """Return whether any have been answered and not woken."""
-        return bool(self._threads or self._tasks)
+        """Return whether threads have been answered and not woken."""
+        return bool(self._threads)
 
     def rest(self) -> None:
-        """Wake all who are left."""
+        """Wake all threads that are left, before something that may take long."""
+        if self._threads:
+            self._crowds = CROWDS
+            self._wake_all()
+
+    def _wake_all(self) -> None:
         while self._threads:
             self.next()
-        self._tell_tasks()
 
     def thread(self, wake: Callable[[], None]) -> None:
         """Have a thread woken that has been answered, by calling `wake`."""
@@ -95,67 +121,90 @@ class Wakes:
     ) -> None:
         """Have a task woken that has been answered and waits for `ready`."""
         if self._answering == threading.get_ident():
-            self._tasks.setdefault(loop, []).append(ready)
+            self._tasks.setdefault(loop, deque()).append(ready)
         else:
-            wake_tasks(loop, [ready])
+            wake_tasks(loop, deque([ready]))
 
     def limit(
-        self, loop: "asyncio.AbstractEventLoop", ready: "asyncio.Future[None]"
-    ) -> None:
-        """Have a task go on in time, answered or not, that waits for `ready`."""
-        deadlines = self._deadlines.get(loop)
-        if deadlines is None:
-            deadlines = self._deadlines[loop] = _Deadlines()
-        deadlines.add(loop, ready, loop.time() + self.timeout)
-
-
-class _Deadlines:
-    """When the tasks of one loop go on at the latest; none before those who came first.
-
-    A timer of its own for each would take a seventh of all that a write costs.
-    """
-
-    __slots__ = ("_armed", "_waiting")
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
-        self._armed = False
-
-    def add(
         self,
         loop: "asyncio.AbstractEventLoop",
         ready: "asyncio.Future[None]",
-        when: float,
+        answer: Answer,
+    ) -> None:
+        """Have a task go on in time, answered or not, that waits for `ready`."""
+        watch, deadline = self._watches.get(id(loop)), loop.time() + self.timeout
+        if watch is not None and watch.loop() is loop:
+            watch.add(deadline, ready, answer)
+        else:
+            watch = self._watches[id(loop)] = _Watch(loop)
+            watch.add(deadline, ready, answer)
+            watch.arm(loop)
+
+
+class _Watch:
+    """The tasks of one loop that wait, each no longer than those that came later.
+
+    A timer of its own for each would take a seventh of all that a write costs. This one
+    keeps the watch alive: it is gone with its loop, or when nobody waits.
+    """
+
+    __slots__ = ("__weakref__", "_waiting", "loop")
+
+    def __init__(self, loop: "asyncio.AbstractEventLoop") -> None:
+        self.loop = ref(loop)
+        self._waiting: deque[tuple[float, asyncio.Future[None], Answer]] = deque()
+
+    def add(
+        self, deadline: float, ready: "asyncio.Future[None]", answer: Answer
     ) -> None:
         waiting = self._waiting
         while waiting and waiting[0][1].done():
-            waiting.popleft()
-        waiting.append((when, ready))
-        if not self._armed:
-            self._armed = True
-            loop.call_at(when, self._look, loop)
+            del waiting[0]
+        waiting.append((deadline, ready, answer))
+
+    def arm(self, loop: "asyncio.AbstractEventLoop") -> None:
+        due = min(loop.time() + LOOK, self._waiting[0][0])
+        loop.call_at(due, self._look, loop)
 
     def _look(self, loop: "asyncio.AbstractEventLoop") -> None:
         waiting, now = self._waiting, loop.time()
-        while waiting and (waiting[0][1].done() or waiting[0][0] <= now):
-            finish([waiting.popleft()[1]])
-        self._armed = bool(waiting)
         if waiting:
-            loop.call_at(waiting[0][0], self._look, loop)
+            # ORDER: first. What follows may be interrupted, and is repeated then.
+            self.arm(loop)
+        while waiting and (waiting[0][1].done() or waiting[0][0] <= now):
+            finish(loop, deque([waiting[0][1]]))
+            del waiting[0]
+        finish(loop, deque(it[1] for it in waiting if it[2].done()))
 
 
 def wake_tasks(
-    loop: "asyncio.AbstractEventLoop", tasks: "list[asyncio.Future[None]]"
+    loop: "asyncio.AbstractEventLoop", tasks: "deque[asyncio.Future[None]]"
 ) -> None:
     """Have the tasks that wait for these go on, from any thread."""
     try:
-        loop.call_soon_threadsafe(finish, tasks)
+        loop.call_soon_threadsafe(finish, loop, tasks)
     except RuntimeError:
         pass  # RACE: the loop was closed; nobody waits there any more.
+    except Exception:
+        # The others must not suffer. It looks for its tasks by itself, a second later.
+        logger.exception("%r takes no calls", loop)
 
 
-def finish(tasks: "list[asyncio.Future[None]]") -> None:
+def finish(
+    loop: "asyncio.AbstractEventLoop", tasks: "deque[asyncio.Future[None]]"
+) -> None:
     """Have the tasks that wait for these go on, in the thread of their loop."""
-    for ready in tasks:
-        if not ready.done():
-            ready.set_result(None)
+    try:
+        while tasks:
+            if not tasks[0].done():
+                tasks[0].set_result(None)
+            del tasks[0]
+    finally:
+        if tasks:
+            # An interrupt of the main thread came; the loop may be run on.
+            loop.call_soon(finish, loop, tasks)
+
+
+def make_way() -> None:
+    """Let whoever was woken run, and come back."""
+    time.sleep(GATHER)

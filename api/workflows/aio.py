@@ -1,7 +1,8 @@
 """Runs for asyncio: begun in a loop, awaited there, their `async` steps run in it."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final, TypeVar
 
 from stateward.actors.core.values import JsonValue
@@ -144,8 +145,12 @@ class AsyncRuns:
             ),
             lambda begun: cancel_all(begun.values(), _CANCELLED),
         )
-        ended = await asyncio.gather(
+        # ORDER: a cancellation that comes now never reaches who waits for one run.
+        waiting = asyncio.gather(
             *(_result_of(run) for run in begun.values()), return_exceptions=True
+        )
+        ended = await _or_cancel(
+            waiting, lambda: cancel_all(begun.values(), _CANCELLED)
         )
         results: dict[str, RunResult] = {}
         for workflow_id, result in zip(begun, ended, strict=True):
@@ -159,6 +164,17 @@ class AsyncRuns:
     ) -> bool:
         """Cancel the run of a workflow; return whether there was one under way."""
         return await asyncio.to_thread(self._runs.cancel, workflow_id, reason)
+
+
+async def _or_cancel(waiting: Awaitable[T], cancel: Callable[[], None]) -> T:
+    """Await something; call `cancel`, in a thread, if the task is cancelled instead."""
+    try:
+        return await waiting
+    except asyncio.CancelledError:
+        loop = asyncio.get_running_loop()
+        # Nor does a second cancellation keep it from that.
+        await asyncio.shield(loop.run_in_executor(None, cancel))
+        raise
 
 
 async def _begin(begin: Callable[[], T], cancel: Callable[[T], None]) -> T:
@@ -175,22 +191,17 @@ async def _begin(begin: Callable[[], T], cancel: Callable[[T], None]) -> T:
             cancel(runs)
         return runs
 
-    try:
-        return await asyncio.to_thread(work)
-    except asyncio.CancelledError:
+    def give_up() -> None:
         given_up.append(True)
         for runs in begun:
-            await asyncio.to_thread(cancel, runs)
-        raise
+            cancel(runs)
+
+    return await _or_cancel(asyncio.to_thread(work), give_up)
 
 
 async def _result_of(run: Run) -> RunResult:
     """Await a run; cancelling the task that does cancels it."""
-    try:
-        return await run.future
-    except asyncio.CancelledError:
-        await asyncio.to_thread(_cancel, run)
-        raise
+    return await _or_cancel(run.future, partial(_cancel, run))
 
 
 def _cancel(run: Run) -> None:

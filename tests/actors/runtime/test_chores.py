@@ -1,9 +1,15 @@
 """Chores: what came of one is told to whoever waits for it, and to nobody earlier."""
 
+from functools import partial
+from typing import Any
+
 import pytest
 
+from stateward import ClosedError
+from stateward.actors.runtime import chores
 from stateward.actors.runtime.chores import Chore
-from tests.threads import WAIT, Gate, Job
+from tests.interrupts import Interrupter
+from tests.threads import Gate, Job
 
 
 def test_chore_gives_what_its_action_returned() -> None:
@@ -15,10 +21,8 @@ def test_chore_gives_what_its_action_returned() -> None:
         return "result"
 
     chore = Chore(act)
-    assert not chore.done.is_set()
     assert runs == []
     chore.run(None)
-    assert chore.done.is_set()
     assert (chore.result(), chore.result()) == ("result", "result")
     assert runs == [1]
 
@@ -33,7 +37,6 @@ def test_chore_keeps_any_error_for_who_waits(kind: type[BaseException]) -> None:
 
     chore = Chore(fail)
     chore.run(None)
-    assert chore.done.is_set()
     with pytest.raises(kind) as caught:
         chore.result()
     assert caught.value is error
@@ -44,21 +47,53 @@ def test_chore_is_not_done_after_a_failure() -> None:
     runs, failure = list[int](), OSError("no disk")
     chore = Chore(lambda: runs.append(1))
     chore.run(failure)
-    assert chore.done.is_set()
     with pytest.raises(OSError, match="no disk") as caught:
         chore.result()
     assert caught.value is failure
     assert runs == []
 
 
-def test_chore_is_not_over_before_its_action() -> None:
+def test_chore_is_waited_for_until_its_action_is_over() -> None:
     """Who waits in another thread goes on once the result is there."""
     gate = Gate()
     chore = Chore(lambda: gate("late"))
     job = Job(chore.run, None)
     gate.wait_until_entered()
-    assert not chore.done.is_set()
+    waiting = Job(chore.wait, job.thread)
+    assert not waiting.is_over()
     gate.open()
-    assert chore.done.wait(WAIT)
-    assert chore.result() == "late"
+    assert waiting.result() == "late"
     job.result()
+
+
+def test_chore_of_a_worker_that_has_ended_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What nobody will do is refused, and what was done at the last moment is not."""
+    monkeypatch.setattr(chores, "_LOOK", 0.001)
+    gone = Job(lambda: None)
+    gone.result()
+    with pytest.raises(ClosedError, match="is closed"):
+        Chore(lambda: 1).wait(gone.thread)
+    chore = Chore(lambda: 2)
+
+    class Dying:
+        def is_alive(self) -> bool:
+            chore.run(None)
+            return False
+
+    worker: Any = Dying()
+    assert chore.wait(worker) == 2
+
+
+def test_interrupt_of_who_waits_does_not_hold_up_the_worker() -> None:
+    """Wherever it hits, the chore is done, and the worker goes on."""
+    for point in range(1, 100):
+        chore, interrupter = Chore(lambda: 7), Interrupter(point)
+        worker = Job(chore.run, None)
+        hit = interrupter.run(partial(chore.wait, worker.thread))
+        worker.result()
+        assert chore.result() == 7, interrupter.place
+        if not hit:
+            break
+    assert point > 1

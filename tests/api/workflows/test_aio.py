@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from stateward.workflows import (
     StepEvent,
     step,
 )
-from stateward.workflows.runs import Run, Runs
 from tests.threads import WAIT, Gate, eventually
 
 
@@ -259,111 +257,3 @@ def test_resume_goes_on_in_the_loop_of_the_caller(manager: StateManager) -> None
 
     asyncio.run(main())
     assert threads == {threading.get_ident()}
-
-
-def test_cancelling_the_task_that_resumes_all_cancels_the_runs(
-    manager: StateManager,
-) -> None:
-    """None is left to go on, and the record of each says so."""
-    broken = [True]
-    entered = asyncio.Barrier(3)
-
-    async def s(_: StepContext) -> None:
-        if broken:
-            raise OSError("not now")
-        await entered.wait()
-        await asyncio.Event().wait()
-
-    flow = Sequential("f", step(name="s")(s))
-
-    def are_cancelled() -> bool:
-        states = [manager.run_state(it) for it in "ab"]
-        return all(it is not None and it.status is Status.CANCELLED for it in states)
-
-    async def main() -> None:
-        for workflow_id in "ab":
-            await manager.aio.run(flow, workflow_id)
-        broken.clear()
-        task = asyncio.create_task(manager.aio.resume_all(flow))
-        await entered.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.to_thread(eventually, are_cancelled, "the runs are cancelled")
-
-    asyncio.run(main())
-
-
-@pytest.mark.parametrize("method", ["run", "start", "resume", "resume_all"])
-def test_cancelling_while_runs_are_being_begun_cancels_them(
-    manager: StateManager, monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    """Whoever is cancelled before it knew of a run leaves none to go on."""
-    broken, begun = [True], Gate()
-
-    async def s(_: StepContext) -> None:
-        if broken:
-            raise OSError("not now")
-        await asyncio.Event().wait()
-
-    flow = Sequential("f", step(name="s")(s))
-    original = Runs.start
-
-    def start(*args: Any, **kwargs: Any) -> Run:
-        run = original(*args, **kwargs)
-        return run if broken else begun(run)
-
-    monkeypatch.setattr(Runs, "start", start)
-
-    def is_cancelled() -> bool:
-        state = manager.run_state("w")
-        return state is not None and state.status is Status.CANCELLED
-
-    async def main() -> None:
-        await manager.aio.run(flow, "w")
-        broken.clear()
-        begin: dict[str, Any] = {
-            "run": lambda: manager.aio.run(flow, "w", restart=True),
-            "start": lambda: manager.aio.start(flow, "w", restart=True),
-            "resume": lambda: manager.aio.resume(flow, "w"),
-            "resume_all": lambda: manager.aio.resume_all(flow),
-        }
-        task = asyncio.ensure_future(begin[method]())
-        await asyncio.to_thread(begun.wait_until_entered)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        begun.open()
-        await asyncio.to_thread(eventually, is_cancelled, "the run is cancelled")
-
-    asyncio.run(main())
-
-
-def test_cancelling_with_runs_begun_and_not_known_of_cancels_them(
-    manager: StateManager,
-) -> None:
-    """Nor is one left whose beginning was on its way to the loop."""
-
-    async def s(_: StepContext) -> None:
-        await asyncio.Event().wait()
-
-    def is_cancelled() -> bool:
-        state = manager.run_state("w")
-        return state is not None and state.status is Status.CANCELLED
-
-    async def main() -> None:
-        worker = ThreadPoolExecutor(1)
-        asyncio.get_running_loop().set_default_executor(worker)
-        task = asyncio.create_task(
-            manager.aio.run(Sequential("f", step(name="s")(s)), "w")
-        )
-        await asyncio.sleep(0)
-        # The loop is held until the only worker is past it: the result is on its way.
-        worker.submit(str).result(WAIT)
-        assert manager.run_state("w") is not None
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.to_thread(eventually, is_cancelled, "the run is cancelled")
-
-    asyncio.run(main())
