@@ -14,7 +14,7 @@ from stateward.actors.store.redo import RedoLog
 from stateward.actors.store.regions import FileRegion
 from stateward.actors.store.replay import replay
 from stateward.actors.store.store import DurableStore
-from stateward.actors.store.urls import StoreUrl, open_journal
+from stateward.actors.store.urls import SCHEMES, StoreUrl, open_journal
 
 
 def open_store(
@@ -43,22 +43,27 @@ def open_store(
         StoreError: It cannot be opened. Effect: none.
     """
     cipher = None if key is None else AeadCipher(key)
+    # Now and once for all: a store has one lock, one mark and one log, by whatever name
+    # it is reached, and whatever the current folder is later.
+    path = os.path.realpath(url.path)
+    if url.scheme in SCHEMES:
+        url = replace(url, path=path)
     with ExitStack() as opened:
         if not read_only:
-            lock = StoreLock(url.path)
+            lock = StoreLock(path)
             lock.acquire()
             opened.callback(lock.release)
-        existed = os.path.lexists(url.path)
+        existed = os.path.lexists(path)
         # ORDER: before the journal. It goes on while others write, and what it says
         # of an older moment than the journal's is harmless.
-        mark = FileMark(f"{url.path}.mark", read_only=read_only)
+        mark = FileMark(f"{path}.mark", read_only=read_only)
         opened.callback(mark.close)
         journal = open_journal(
             url, read_only=read_only, must_exist=must_exist or read_only
         )
         opened.callback(journal.close)
         ledger = Ledger(journal, mark, url.text, read_only=read_only, anew=not existed)
-        redo = RedoLog(FileRegion(f"{url.path}.redo"))
+        redo = RedoLog(FileRegion(f"{path}.redo"))
         store = DurableStore(ledger, redo=redo, cipher=cipher, version=version)
         check_key(ledger, cipher)
         replay(store)

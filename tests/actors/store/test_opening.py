@@ -244,3 +244,45 @@ def test_opening_below_its_migration_is_refused(tmp_path: Path) -> None:
             opened(left.killed(), tmp_path, version=version),
         ):
             pass
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_store_is_locked_under_all_its_names(tmp_path: Path, scheme: str) -> None:
+    """A link to it, a link to its folder and a needless slash lead to the same lock."""
+    place = tmp_path / "folder" / "state"
+    place.parent.mkdir()
+    (tmp_path / "link").symlink_to(place)
+    (tmp_path / "folders").symlink_to(place.parent)
+    names = [
+        tmp_path / "link",
+        tmp_path / "folders" / "state",
+        f"{tmp_path}//folder/state",
+    ]
+    urls = [f"{scheme}:///{name}" for name in names]
+    urls += [f"{scheme}:///{place}/"] * (scheme == "rocksdb")
+    with closing(open_store(parse_url(f"{scheme}:///{place}"))):
+        for url in urls:
+            with pytest.raises(StoreLockedError):
+                open_store(parse_url(url))
+    for url in urls:
+        open_store(parse_url(url)).close()
+    assert {it.name for it in tmp_path.iterdir()} == {"folder", "link", "folders"}
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_store_stays_where_it_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """A daemon goes to another folder; all files of its store are beside the store."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "first")
+    with StateManager(f"{scheme}:///state", durability="buffered") as manager:
+        monkeypatch.chdir(tmp_path / "second")
+        state = manager.workflow_state("w")
+        for number in range(100):
+            state.set("k", number)
+        assert (tmp_path / "first" / "state.redo").exists()
+    assert list((tmp_path / "second").iterdir()) == []
+    with StateManager(f"{scheme}:///{tmp_path}/first/state") as manager:
+        assert manager.workflow_state("w").get("k") == 99
