@@ -134,8 +134,9 @@ class StepContext:
     def state(self) -> WorkflowState:
         """The state of the workflow.
 
-        In an atomic step it is an `AtomicState`: the same calls, but for `view` and
-        `entry` of whole scopes, `aio` and `transaction`.
+        In an atomic step it is an `AtomicState`: the same calls, but for `aio`, `ask`,
+        `drop`, `entry`, `manager`, `revision`, `snapshot`, `transact` and
+        `transaction`; no `expected`, and writes return no revision.
         """
         scope = WorkflowScope(self.workflow_id)
         if self._log is not None:

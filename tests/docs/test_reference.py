@@ -82,6 +82,8 @@ def test_errors_are_listed_with_an_effect(name: str) -> None:
     waits = waits or kind is stateward.CommitFailedError
     if kind is InvariantError:
         assert row[1] == "not known"
+    elif kind is stateward.StepTimeoutError:
+        assert row[1] == "unknown"  # It was given up, and what it did is not undone.
     else:
         assert row[1] == ("none or unknown" if waits else "none")
 

@@ -188,7 +188,7 @@ def test_passivation_under_load_loses_nothing(manager: StateManager) -> None:
         for job in jobs:
             job.result()
     assert state["n"] == 1200
-    assert manager.passivate(SCOPE) or went
+    assert went > 0
 
 
 def test_dropping_under_load_never_gives_a_revision_twice(
