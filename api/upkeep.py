@@ -8,7 +8,6 @@ from stateward.actors.core.errors import (
     ClosedError,
     CorruptStoreError,
     StateError,
-    StorePoisonedError,
     UsageError,
 )
 from stateward.actors.core.scopes import StateScope
@@ -217,11 +216,7 @@ class Upkeep:
         """
         store = self._only()
         committer_of(self.engine).perform(_nothing)
-        if store.ledger.poisoned is not None:
-            raise StorePoisonedError(
-                f"{store.text} takes no writes until it is reopened: "
-                f"{store.ledger.poisoned}"
-            )
+        store.ledger.check_writable()
         return store
 
     def _only(self) -> DurableStore:

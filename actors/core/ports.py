@@ -34,7 +34,10 @@ class Clock(Protocol):
 
 
 class Task(Protocol):
-    """Something that waits for a worker."""
+    """Something that waits for a worker.
+
+    It may have `lost`: true once it may never end, so that it counts as no worker's.
+    """
 
     def run(self) -> None:
         """Do what is to be done; may be called when nothing is."""
@@ -42,7 +45,12 @@ class Task(Protocol):
 
 
 class Dispatcher(Protocol):
-    """Who runs next: carries out tasks on threads of its own, or on nobody's."""
+    """Who runs next: carries out tasks on threads of its own, or on nobody's.
+
+    It may have `single_threaded`: true if all of a manager runs in one thread, as in a
+    simulation, and nothing may be left to another. And `forked`: true in a child of the
+    process that has its threads; without it such a child is not told that it is one.
+    """
 
     @property
     def submit(self) -> Callable[[Task], None]:

@@ -12,7 +12,7 @@ With a store, a command is published only once it is committed; meanwhile more m
 staged on it (see `staging`).
 
 INVARIANT: `settled <= revision <= latest`; all three are equal between commands while
-nothing is staged.
+nothing is staged. A state that was retired has no revision any more.
 INVARIANT: `next_expiry` is never later than the expiry of a live cell.
 """
 

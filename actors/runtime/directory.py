@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Directory:
     """Who owns what.
 
-    Concurrency: Changed in the supervisor's turns only; read by everybody, one look-up
-    at a time, without a lock.
+    Concurrency: Read by everybody, one look-up at a time, without a lock. Changed in
+    the supervisor's turns; but `states` also by whoever loads one, under the vault's
+    lock of that owner, and `closed` by whoever closes or forgets the manager.
     """
 
     states: dict[OwnerScope, OwnerState] = field(default_factory=dict)

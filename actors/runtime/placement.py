@@ -11,7 +11,9 @@ from stateward.actors.core.state import OwnerState
 class Placement:
     """Where each owner is, and where it is to be.
 
-    Concurrency: Changed in the supervisor's turns only; read by everybody.
+    Concurrency: Read by everybody. The stores and the share are changed in the
+    supervisor's turns; `moving` and `void` by the thread that moves, or between two
+    commits.
     """
 
     def __init__(self, origin: Store | None) -> None:

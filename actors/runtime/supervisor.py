@@ -19,7 +19,6 @@ import pykka
 from stateward.actors.core import faults
 from stateward.actors.core.errors import (
     ClosedError,
-    MailboxFullError,
     QuarantinedError,
     StateError,
 )
@@ -234,7 +233,7 @@ class Supervisor(TurnActor):
             try:
                 # It goes the next time, if nobody has come to it before.
                 active.tell(Passivate(state.scope, idle_since=state.used))
-            except (StateError, MailboxFullError):
+            except StateError:
                 continue  # RACE: it has ended, or is anything but idle.
 
     def _begin(self, scope: OwnerScope, retired: OwnerState | None) -> OwnerState:
@@ -357,7 +356,7 @@ class Supervisor(TurnActor):
             elif state is not None and state.used <= since:
                 try:
                     owner.tell(Passivate(scope, idle_since=since))
-                except (StateError, MailboxFullError):
+                except StateError:
                     continue  # RACE: it has ended, or is anything but idle.
         if directory.owners:
             self._keep_ticking()

@@ -18,7 +18,7 @@ from stateward.actors.core.ports import Task
 from stateward.actors.runtime.guard import FORKED, busy
 
 WORKERS_MAX: Final = 4
-"""LIMIT: with the timer and the main thread, six threads per manager at most."""
+"""LIMIT: turns that threads of a manager run at once, beside those of its callers."""
 
 logger: Final = logging.getLogger("stateward.workers")
 

@@ -169,10 +169,7 @@ class Ledger:
             CommitFailedError: See its `effect`; if that is unknown, no more commits
                 are taken.
         """
-        if self.poisoned is not None:
-            raise StorePoisonedError(
-                f"{self.text} takes no writes until it is reopened: {self.poisoned}"
-            )
+        self.check_writable()
         before = self.progress
         progress = Progress(
             before.commits + 1,
@@ -195,6 +192,13 @@ class Ledger:
             if getattr(error, "effect", "unknown") != "none":
                 self.poisoned = f"commit {progress.commits} failed: {error}"
             raise
+
+    def check_writable(self) -> None:
+        """Raise `StorePoisonedError` if no commit is taken any more."""
+        if self.poisoned is not None:
+            raise StorePoisonedError(
+                f"{self.text} takes no writes until it is reopened: {self.poisoned}"
+            )
 
     def check_whole(self) -> None:
         """Raise `StoreError` if this is half of a move, and of no use alone."""
