@@ -38,7 +38,6 @@ from rocksdict import (
     RdictIter,
     ReadOptions,
     WriteBatch,
-    WriteOptions,
 )
 
 from stateward.actors.core.errors import (
@@ -109,14 +108,16 @@ class RocksJournal(DiskJournal):
             self._check_files()
             if self._failed:
                 self._open_again()
+            doing = "commit"
             try:
                 if rows:
-                    write(self._db, rows, sync=sync)
-                else:
-                    self._db.flush_wal(True)
+                    write(self._db, rows)
+                    doing = "sync"
+                if sync:
+                    sync_log(self._db)
             except Exception as error:
                 self._failed = True
-                raise mapped(error, "commit", self.path) from error
+                raise mapped(error, doing, self.path) from error
 
     def get(self, name: bytes) -> bytes | None:
         found: bytes | None = self._read(lambda db: db.get(name))
@@ -295,17 +296,24 @@ def check_layout(folder: Path) -> None:
         )
 
 
-def write(db: Rdict, rows: Rows, *, sync: bool) -> None:
-    """Write one batch."""
+def write(db: Rdict, rows: Rows) -> None:
+    """Write one batch, and sync nothing."""
     batch = WriteBatch(raw_mode=True)
     for name, row in rows.items():
         if row is None:
             batch.delete(name)
         else:
             batch.put(name, row)
-    chosen = WriteOptions()
-    chosen.sync = sync
-    db.write(batch, chosen)
+    db.write(batch)
+
+
+def sync_log(db: Rdict) -> None:
+    """Have all that was written outlive power loss.
+
+    Not as an option of the write: that keeps the interpreter's lock, and with it all
+    threads of the process, until the disk is done. It takes as long.
+    """
+    db.flush_wal(True)
 
 
 def next_page(rows: RdictIter) -> list[tuple[bytes, bytes]]:
@@ -329,14 +337,15 @@ def mapped(error: Exception, doing: str, path: str) -> StateError:
     """Return what the engine raised as one of our errors."""
     text = str(error)
     message = f"cannot {doing}: {path}: {text}"
-    unsynced = any(word in text for word in UNSYNCED)
+    # A commit that is written and not synced may be there after a crash, or not.
+    unsynced = doing == "sync" or any(word in text for word in UNSYNCED)
     if any(word in text for word in FULL) and not unsynced:
         return StoreFullError(message, path=path)
     if "lock hold by" in text or "/LOCK:" in text:
         return StoreLockedError(f"{path} is open already: {text}", path=path)
     if "Corruption:" in text:
         return CorruptStoreError(f"{path} is damaged: {text}", path=path)
-    if doing == "commit":
+    if doing in ("commit", "sync"):
         effect: Effect = "unknown"
         return CommitFailedError(message, path=path, effect=effect)
     return StoreError(message, path=path)

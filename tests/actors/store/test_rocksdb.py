@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from rocksdict import Rdict
 
 from stateward.actors.core.errors import (
     CommitFailedError,
@@ -14,6 +15,7 @@ from stateward.actors.core.errors import (
     StoreFormatError,
     StoreLockedError,
 )
+from stateward.actors.store import rocksdb
 from stateward.actors.store.rocksdb import RocksJournal
 from tests.actors.store.disks import remount, small_disk
 
@@ -136,3 +138,23 @@ def test_logs_are_few(tmp_path: Path) -> None:
         RocksJournal(str(path)).close()
     assert len(list(path.glob("LOG*"))) <= 2
     assert len(list(path.glob("OPTIONS*"))) <= 2
+
+
+@pytest.mark.parametrize("text", ["While fdatasync: /x: I/O error", "No space left"])
+def test_sync_that_fails_leaves_open_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """The commit is written by then, whatever it is that the disk lacks."""
+
+    def fail(_: Rdict) -> None:
+        raise Exception(text)  # noqa: TRY002  # as `rocksdict` raises it
+
+    with closing(RocksJournal(str(tmp_path / "store"))) as journal:
+        journal.commit({b"a": b"1"}, sync=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(rocksdb, "sync_log", fail)
+            journal.commit({b"b": b"2"}, sync=False)
+            with pytest.raises(CommitFailedError) as caught:
+                journal.commit({b"c": b"3"}, sync=True)
+        assert caught.value.effect == "unknown"
+        assert type(caught.value) is CommitFailedError
