@@ -64,17 +64,27 @@ class TurnFuture(pykka.Future[T]):
             check_may_wait()
         latch = threading.Lock()
         latch.acquire()
-        self.add_done_callback(self._waking(latch.release))
-        most = LOOK if is_interruptible() else threading.TIMEOUT_MAX
-        deadline = inf if timeout is None else time.monotonic() + timeout
-        while not latch.acquire(timeout=max(0, min(most, deadline - time.monotonic()))):
-            if time.monotonic() >= deadline:
-                raise pykka.Timeout(f"{timeout} seconds")
+        main = is_interruptible()
+        self.add_done_callback(latch.release if main else self._waking(latch.release))
+        most = LOOK if main else threading.TIMEOUT_MAX
+        left = inf if timeout is None else timeout
+        deadline = time.monotonic() + left
+        try:
+            while not latch.acquire(timeout=max(0, min(most, left))):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise pykka.Timeout(f"{timeout} seconds")
+        finally:
+            if not main:
+                self._awake()
         return cast("tuple[Any, Any]", self._result)
 
     def _waking(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Return what to call once there is a reply, to have a thread woken."""
         return wake
+
+    def _awake(self) -> None:
+        """Note that such a thread goes on, with a reply or without."""
 
     def done(self) -> bool:
         """Return whether there is a reply to get."""

@@ -20,7 +20,6 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.core.ports import Dispatcher
 from stateward.actors.runtime.future import TurnFuture
-from stateward.actors.runtime.guard import is_interruptible
 from stateward.actors.runtime.wakes import Wakes
 
 if TYPE_CHECKING:
@@ -89,15 +88,11 @@ class Deferred(TurnFuture[Any]):
             f"not committed within {self._wakes.timeout} seconds", effect="unknown"
         ) from None
 
-    def _wait(self, timeout: float | None) -> tuple[Any, Any]:
-        try:
-            return super()._wait(timeout)
-        finally:
-            if not is_interruptible():
-                self._wakes.next()
-
     def _waking(self, wake: Callable[[], None]) -> Callable[[], None]:
-        return wake if is_interruptible() else partial(self._wakes.thread, wake)
+        return partial(self._wakes.thread, wake)
+
+    def _awake(self) -> None:
+        self._wakes.next()
 
     def pass_on(self, other: TurnFuture[Any]) -> None:
         """Have `other` answered as this is."""
