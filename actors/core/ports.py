@@ -119,6 +119,22 @@ class Journal(Protocol):
         ...
 
 
+@runtime_checkable
+class Examined(Protocol):
+    """What a `Journal` does besides, if its engine can look at itself."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong with how the engine keeps the records, a line each.
+
+        It is asked beside commits, and changes nothing. Whatever reading all records
+        finds as well need not be told.
+
+        Raises:
+            CorruptStoreError: As `Journal.scan`.
+        """
+        ...
+
+
 class Seal(Protocol):
     """What a store keeps with a state; all but this is its own business."""
 

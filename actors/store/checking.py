@@ -12,6 +12,7 @@ from stateward.actors.core.errors import (
     StateError,
     WrongKeyError,
 )
+from stateward.actors.core.ports import Examined
 from stateward.actors.core.scopes import RUN_STEP, OwnerScope, utf8_bytes
 from stateward.actors.store.about import (
     FORMAT_NAME,
@@ -68,7 +69,7 @@ def inspect(
 
 
 class Inspection:
-    """One walk: all heads, then all entries, in a single scan."""
+    """One walk: all heads, then all entries, in a single scan; then the engine's."""
 
     def __init__(self, store: DurableStore, progress: Progress | None) -> None:
         """Begin with nothing seen."""
@@ -84,30 +85,41 @@ class Inspection:
         """The store's own records, those not met yet."""
         self._here = 0
         """How many owners are here, of those that have a head."""
+        self._last = b""
+        """The name that was met last."""
         self._owner = b""
         self._found = Head()
         self._done: set[bytes] = set()
 
     def run(self) -> Iterator[Finding]:
         """Yield what is wrong."""
-        last = b""
+        for look in (self._walk, self._ask_engine):
+            try:
+                yield from look()
+            except ClosedError:
+                raise  # It says nothing of the store.
+            except StateError as error:
+                yield _of_store(self._last, f"the engine reads no further: {error}")
+
+    def _ask_engine(self) -> Iterator[Finding]:
+        journal = self._store.ledger.journal
+        if isinstance(journal, Examined):
+            for line in journal.problems():
+                yield _of_store(STORE, f"the engine tells of damage: {line}")
+
+    def _walk(self) -> Iterator[Finding]:
         counted = False
-        try:
-            for name, record in self._store.ledger.journal.scan(STORE, _END):
-                if type(name) is not bytes or type(record) is not bytes or name <= last:
-                    yield _of_store(last, "what stands after this is no record")
-                    continue
-                last = name
-                self._missing.discard(name)
-                if name >= ENTRIES and not counted:
-                    counted = True
-                    yield from self._count_heads()
-                yield from self._look(name, record)
-        except ClosedError:
-            raise  # It says nothing of the store.
-        except StateError as error:
-            yield _of_store(last, f"the engine reads no further: {error}")
-            return
+        for name, record in self._store.ledger.journal.scan(STORE, _END):
+            last = self._last
+            if type(name) is not bytes or type(record) is not bytes or name <= last:
+                yield _of_store(last, "what stands after this is no record")
+                continue
+            self._last = name
+            self._missing.discard(name)
+            if name >= ENTRIES and not counted:
+                counted = True
+                yield from self._count_heads()
+            yield from self._look(name, record)
         if not counted:
             yield from self._count_heads()
         yield from self._end_owner()

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from stateward.actors.core.errors import CorruptStoreError, StoreError
-from stateward.actors.core.ports import Journal, Rows
+from stateward.actors.core.ports import Examined, Journal, Rows
 from stateward.actors.store.batches import Batch, Change, Overwrite, Seal
 from stateward.actors.store.names import entry_range, head_name, owner_name, parse_owner
 from stateward.actors.store.records import (
@@ -107,6 +107,11 @@ class Overlay:
         """Lay `rows` over it."""
         self._rows.update(rows)
         self._names = sorted(self._rows)
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is wrong beneath."""
+        if isinstance(self._journal, Examined):
+            yield from self._journal.problems()
 
     def backup(self, path: str) -> None:
         """Refuse: what engines copy lacks the rows."""

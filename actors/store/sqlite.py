@@ -187,6 +187,12 @@ class SqliteJournal(DiskJournal):
                 self._check_open()
                 yield from rows
 
+    def problems(self) -> Iterator[str]:
+        with self._errors("read"), self._reader() as reader:
+            for (line,) in reader.execute("PRAGMA integrity_check").fetchall():
+                if line != "ok":
+                    yield line
+
     def backup(self, path: str) -> None:
         self._check_open()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from stateward.actors.core.errors import ClosedError, StoreError
-from stateward.actors.core.ports import Journal
+from stateward.actors.core.ports import Examined, Journal
 
 FIRST: Final = b""
 LAST: Final = b"\xff" * 8
@@ -141,6 +141,17 @@ class JournalContract(ABC):
             journal.commit(same(1), sync=True)
             journal.compact()
             assert dict(rows_of(journal)) == same(1)
+
+    def test_sound_journal_has_no_problems(self, tmp_path: Path) -> None:
+        """An engine that looks at itself finds nothing, open or opened again."""
+        with self.journal(tmp_path) as journal:
+            journal.commit(same(1), sync=False)
+            journal.commit(dict.fromkeys([*same(1)][::2]), sync=True)
+            if isinstance(journal, Examined):
+                assert list(journal.problems()) == []
+        with closing(self.reopen(tmp_path / "store")) as journal:
+            if isinstance(journal, Examined):
+                assert list(journal.problems()) == []
 
     def test_reads_come_from_any_thread(self, tmp_path: Path) -> None:
         """Threads read while another commits, and see what was committed before."""

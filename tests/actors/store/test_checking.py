@@ -23,6 +23,7 @@ from stateward.actors.store.memory import MemoryJournal
 from stateward.actors.store.names import head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import entry_record, guard, head_record, unguard
+from stateward.actors.store.replay import Overlay
 from stateward.actors.store.rotation import rekey
 from stateward.actors.store.urls import parse_url
 from stateward.testing import SimulatedClock
@@ -343,6 +344,28 @@ def test_check_finds_what_an_engine_reads_wrongly(
         assert list(inspect(store)) == []
         scanned.act = act
         assert problem in [finding.problem for finding in inspect(store)]
+
+
+class Examining(MemoryJournal):
+    """A journal that tells what it is told to of itself, and fails to then."""
+
+    def problems(self) -> Iterator[str]:
+        yield "page 7 is never used"
+        raise CorruptStoreError("page 8 is torn")
+
+
+@pytest.mark.parametrize("laid", [False, True])
+def test_check_goes_on_to_the_engine_to_its_end(
+    journal: MemoryJournal, tmp_path: Path, *, laid: bool
+) -> None:
+    """Each line of the engine is a finding, also beneath what is logged."""
+    with opened(Examining(rows_of(journal).items()), tmp_path) as store:
+        if laid:
+            store.ledger.journal = Overlay(store.ledger.journal)
+        assert [finding.problem for finding in inspect(store)] == [
+            "the engine tells of damage: page 7 is never used",
+            "the engine reads no further: page 8 is torn",
+        ]
 
 
 def test_check_overlooks_what_counts_for_nothing(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stateward import StateManager
 from stateward.actors.core.errors import (
     CommitFailedError,
     CorruptStoreError,
@@ -14,6 +15,7 @@ from stateward.actors.core.errors import (
 )
 from stateward.actors.store import sqlite
 from stateward.actors.store.sqlite import SqliteJournal
+from stateward.offline import check_store
 from tests.actors.store.disks import remount, small_disk
 
 
@@ -148,3 +150,21 @@ def test_sync_of_rows_that_are_there_already_writes_something(tmp_path: Path) ->
         journal.commit({b"a": b"1"}, sync=True)
         (after,) = other.execute("SELECT syncs FROM marks").fetchone()
     assert after == before + 1
+
+
+@pytest.mark.parametrize("place", [36, 39, 54, 55])
+def test_check_finds_damage_that_no_record_tells_of(tmp_path: Path, place: int) -> None:
+    """A flip in what SQLite says of its pages is found before a write meets it."""
+    url, path = f"sqlite:///{tmp_path / 'state'}", tmp_path / "state"
+    with StateManager(url) as manager:
+        for number in range(20):
+            manager.workflow_state(f"{number}")["a"] = "a" * 999
+        for number in range(9):
+            manager.drop_workflow(f"{number}")
+    assert check_store(url) == []
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    findings = check_store(url)
+    assert findings
+    assert all("the engine tells of damage" in it.problem for it in findings)

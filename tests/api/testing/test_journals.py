@@ -39,6 +39,13 @@ class Truncating(MemoryJournal):
         return super().get(name) or None
 
 
+class Anxious(MemoryJournal):
+    """Tells of damage where there is none."""
+
+    def problems(self) -> Iterator[str]:
+        yield "a page is torn"
+
+
 @pytest.mark.parametrize(
     ("kind", "test"),
     [
@@ -46,6 +53,7 @@ class Truncating(MemoryJournal):
         (Greedy, JournalContract.test_scan_is_half_open),
         (Deaf, JournalContract.test_close_is_idempotent_and_final),
         (Truncating, JournalContract.test_records_are_any_bytes),
+        (Anxious, JournalContract.test_sound_journal_has_no_problems),
     ],
 )
 def test_contract_finds_a_broken_journal(
