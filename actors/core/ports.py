@@ -66,7 +66,8 @@ class Journal(Protocol):
     """Where commits are kept: an ordered map of bytes to bytes that outlives us.
 
     What the bytes mean, and whether they are damaged, is not its concern: records are
-    sealed and checked above it, in `store`.
+    sealed and checked above it, in `store`. One that is open for reading goes on
+    returning what was committed when it was opened, whatever others commit.
 
     Concurrency: One thread at a time commits; any threads read meanwhile.
     """

@@ -3,6 +3,9 @@
 Rules:
 - One connection writes, under a lock. Reads have read-only connections of their own,
   which never wait for it: the file is in WAL mode.
+- A journal that is open for reading has one, in one transaction from beginning to end,
+  so that all it reads is of the moment it was opened.
+  LIMIT: as long as it is open, whoever writes cannot begin the WAL anew.
 - A commit is in the WAL when it returns, which outlives the process. With `sync` the
   WAL is synced, and with it every earlier commit; without rows there is a row in
   `marks` to be written, since SQLite syncs only what it wrote.
@@ -78,6 +81,8 @@ class SqliteJournal(DiskJournal):
         super().__init__(path, read_only=read_only)
         self._idle: deque[sqlite3.Connection] = deque()
         self._writer: sqlite3.Connection | None = None
+        self._moment: sqlite3.Connection | None = None
+        """What is read by, where nothing is written: in the middle of a transaction."""
         self._immutable = False
         self._synchronous = ""
         self._pages = 0  # in the WAL since the last checkpoint, about
@@ -96,12 +101,13 @@ class SqliteJournal(DiskJournal):
         self._immutable = not wal and not os.access(Path(self.path).parent, os.W_OK)
         connection = self._connect("ro")
         try:
+            connection.execute("BEGIN")
             if check_format(connection, self.path) != LAYOUT:
                 raise StoreFormatError(f"{self.path} is empty", path=self.path)
         except BaseException:
             connection.close()
             raise
-        self._idle.append(connection)
+        self._moment = connection
 
     def _open_writer(self) -> None:
         connection = self._connect("rwc")
@@ -197,7 +203,8 @@ class SqliteJournal(DiskJournal):
         self._check_open()
 
         def write(part: str) -> None:
-            with self._errors("back up"), self._reader() as reader:
+            # Not a lent one: there may be no transaction under way.
+            with self._errors("back up"), closing(self._connect("ro")) as reader:
                 reader.execute("VACUUM INTO ?", (part,))
 
         write_backup(path, write)
@@ -224,9 +231,10 @@ class SqliteJournal(DiskJournal):
             self._closed = True
             # ORDER: the last connection to go empties the WAL, so it is the writer.
             self._close_idle()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+            for last in (self._moment, self._writer):
+                if last is not None:
+                    last.close()
+            self._writer = None
 
     # -- connections -------------------------------------------------------------------
 
@@ -248,6 +256,10 @@ class SqliteJournal(DiskJournal):
     def _reader(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection to one reader."""
         self._check_open()
+        moment = self._moment
+        if moment is not None:
+            yield moment
+            return
         try:
             reader = self._idle.pop()
         except IndexError:
@@ -284,9 +296,8 @@ class SqliteJournal(DiskJournal):
 
     def put_away(self) -> None:
         """Keep every connection of the parent from being closed in this process."""
-        INHERITED.extend(self._idle)
-        if self._writer is not None:
-            INHERITED.append(self._writer)
+        alone = (self._moment, self._writer)
+        INHERITED.extend([*self._idle, *(it for it in alone if it is not None)])
 
     # -- disk --------------------------------------------------------------------------
 

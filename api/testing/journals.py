@@ -39,6 +39,13 @@ class JournalContract(ABC):
         """Make a new store at `path`, where there is nothing; as `reopen` if alike."""
         return self.reopen(path)
 
+    def reader(self, path: Path) -> Journal | None:  # noqa: ARG002  # for subclasses
+        """Open the store at `path` with `read_only`, while a journal has it open.
+
+        `None` leaves out the tests of it: for engines that allow no such thing.
+        """
+        return None
+
     @contextmanager
     def journal(self, path: Path) -> Iterator[Journal]:
         """Lend a new journal, closed at the end."""
@@ -141,6 +148,19 @@ class JournalContract(ABC):
             journal.commit(same(1), sync=True)
             journal.compact()
             assert dict(rows_of(journal)) == same(1)
+
+    def test_reader_is_of_the_moment_it_was_opened(self, tmp_path: Path) -> None:
+        """What is open for reading reads on as if nobody had committed since."""
+        with self.journal(tmp_path) as journal:
+            journal.commit(same(1), sync=True)
+            opened = self.reader(tmp_path / "store")
+            if opened is None:
+                return
+            with closing(opened) as reader:
+                journal.commit({**same(2), b"0000": None, b"more": b"2"}, sync=True)
+                assert (reader.get(b"0000"), reader.get(b"more")) == (b"1", None)
+                assert dict(rows_of(reader)) == same(1)
+            assert (journal.get(b"0000"), journal.get(b"more")) == (None, b"2")
 
     def test_sound_journal_has_no_problems(self, tmp_path: Path) -> None:
         """An engine that looks at itself finds nothing, open or opened again."""

@@ -16,6 +16,9 @@ from stateward import (
     UsageError,
     WrongKeyError,
 )
+from stateward.actors.core.scopes import OwnerScope
+from stateward.actors.store.heads import Heads
+from stateward.actors.store.records import Head
 from stateward.moving import stores_of
 from stateward.offline import (
     check_store,
@@ -186,6 +189,27 @@ def test_store_is_looked_at_while_it_is_open(place: Place) -> None:
         with pytest.raises(StoreLockedError):
             copy_store(place.url(), place.url("copy"))
     assert "copy" not in place.names()
+
+
+def test_preview_beside_a_writer_is_of_one_moment(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit between the head of an owner and its entries is not seen, nor damage."""
+    url = place.url("live")
+    with StateManager(url) as manager:
+        state = manager.workflow_state("w")
+        state["a"] = 1
+        find = Heads.find
+
+        def late(heads: Heads, scope: OwnerScope) -> Head | None:
+            found = find(heads, scope)
+            state["a"] = 2
+            return found
+
+        monkeypatch.setattr(Heads, "find", late)
+        (preview,) = preview_migrations(url, [Change(1)])
+        assert preview.error is None
+        assert state["a"] == 2
 
 
 # ----------------------------------------------------------------- refusals

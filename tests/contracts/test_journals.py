@@ -13,10 +13,16 @@ class TestSqlite(JournalContract):
     def reopen(self, path: Path) -> Journal:
         return SqliteJournal(str(path))
 
+    def reader(self, path: Path) -> Journal:
+        return SqliteJournal(str(path), read_only=True)
+
 
 class TestRocks(JournalContract):
     def reopen(self, path: Path) -> Journal:
         return RocksJournal(str(path))
+
+    def reader(self, path: Path) -> Journal:
+        return RocksJournal(str(path), read_only=True)
 
 
 class TestMemory(JournalContract):

@@ -72,6 +72,24 @@ def test_contract_finds_a_broken_journal(
         test(Contract(), tmp_path)
 
 
+def test_contract_finds_a_reader_that_goes_along(tmp_path: Path) -> None:
+    """A journal for reading that shows what is committed later fails the test of it."""
+    made: list[Journal] = []
+
+    class Contract(JournalContract):
+        def reopen(self, path: Path) -> Journal:
+            assert path.parent == tmp_path
+            made.append(MemoryJournal())
+            return made[-1]
+
+        def reader(self, path: Path) -> Journal:
+            assert path.parent == tmp_path
+            return made[-1]
+
+    with pytest.raises(AssertionError):
+        Contract().test_reader_is_of_the_moment_it_was_opened(tmp_path)
+
+
 def test_kit_is_imported_without_hypothesis_or_engines() -> None:
     """Whoever wants only the clock needs nothing else installed."""
     source = (
