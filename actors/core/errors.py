@@ -205,7 +205,7 @@ class StoreError(StateError):
 
 
 class StoreLockedError(StoreError, PermissionError):
-    """Another manager has the store open; the message names its process."""
+    """Another manager has the store open, or writes to it faster than it is read."""
 
 
 class StoreFormatError(StoreError, ValueError):

@@ -10,6 +10,7 @@ from stateward.actors.core.errors import (
     ClosedError,
     CorruptStoreError,
     StateError,
+    StoreLockedError,
     WrongKeyError,
 )
 from stateward.actors.core.ports import Examined
@@ -96,7 +97,7 @@ class Inspection:
         for look in (self._walk, self._ask_engine):
             try:
                 yield from look()
-            except ClosedError:
+            except (ClosedError, StoreLockedError):
                 raise  # It says nothing of the store.
             except StateError as error:
                 yield _of_store(self._last, f"the engine reads no further: {error}")

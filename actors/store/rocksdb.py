@@ -9,6 +9,9 @@ Rules:
 - An iterator that meets damage ends; only its status tells, so it is always asked.
 - After a write failed RocksDB takes no more; the next commit opens it again first.
 - Iterators outlive `close`, and keep the folder locked: a scan ends with the journal.
+- A journal that is open for reading is of the moment it was opened. Whoever writes
+  meanwhile may remove files in whose place others are: while it is being opened that is
+  no damage, and it is opened again. Once open, it needs no file by name.
 - LIMIT: `rocksdict` writes its settings whenever it opens a folder, so a store on a
   disk that takes no writes cannot be read where it is.
 - The file `STATEWARD` says whose folder it is, and in which layout.
@@ -18,6 +21,7 @@ Rules:
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,9 +75,14 @@ CACHE_BYTES: Final = 16 * MB
 WAL_BYTES: Final = 64 * MB  # LIMIT: what is read again when the store is opened
 SPARE_BYTES: Final = MB  # LIMIT: beside the logs, what opening takes at most
 OPEN_FILES: Final = 256
+READER_FILES: Final = 512  # LIMIT: of more tables, some 32 GB, one may go unread
+OPENINGS: Final = 20  # LIMIT: how often a reader begins again, beside who removes files
 SCAN_ROWS: Final = 256  # LIMIT: rows of a scan between two looks at whether we are open
 FULL: Final = ("No space left", "Disk quota exceeded", "Max allowed space")
 UNSYNCED: Final = ("While fdatasync", "While fsync")
+GONE: Final = "No such file"
+NUMBERED: Final = re.compile(r"/(\d+\.(?:sst|log))(?!/)")
+"""Finds the files that an error of the engine names; no number is given out twice."""
 
 
 class RocksJournal(DiskJournal):
@@ -91,13 +100,36 @@ class RocksJournal(DiskJournal):
         OPENED.add(self)
 
     def _open(self) -> Rdict:
-        access = AccessType.read_write()
         if self._read_only:
-            access = AccessType.read_only(False)
+            return self._open_reader()
         try:
-            return Rdict(self.path, options(), access_type=access)
+            return Rdict(self.path, options(), access_type=AccessType.read_write())
         except Exception as error:
             raise mapped(error, "open", self.path) from error
+
+    def _open_reader(self) -> Rdict:
+        """Open it as it is at one moment, though files are removed meanwhile."""
+        folder, seen = Path(self.path), set[str]()
+        chosen, access = options(), AccessType.read_only(False)
+        if sum(1 for _ in folder.glob("*.sst")) <= READER_FILES:
+            chosen.set_max_open_files(-1)  # All are opened now, so they cannot go.
+        for _ in range(OPENINGS):
+            logs = set(folder.glob("*.log"))
+            try:
+                db = Rdict(self.path, chosen, access_type=access)
+            except Exception as error:
+                # RACE: what was removed had others in its place before, so the next
+                # attempt finds those. What is named again is missing for good.
+                named = set(NUMBERED.findall(str(error))) or {str(error)}
+                if named & seen:
+                    raise mapped(error, "open", self.path) from error
+                seen |= named
+                continue
+            # RACE: the engine does not miss a log that went before it looked for logs.
+            if logs <= set(folder.glob("*.log")):
+                return db
+            shut(db)
+        raise changing(self.path)
 
     def commit(self, rows: Rows, *, sync: bool) -> None:
         self._check_open()
@@ -137,7 +169,7 @@ class RocksJournal(DiskJournal):
         try:
             rows.status()
         except Exception as error:
-            raise mapped(error, "read", self.path) from error
+            raise self._failure(error, "read") from error
 
     def backup(self, path: str) -> None:
         """Write what is committed now to a new store at `path`.
@@ -188,7 +220,14 @@ class RocksJournal(DiskJournal):
                     if db is self._db and not self._closed:
                         self._open_again()
             except Exception as error:
-                raise mapped(error, doing, self.path) from error
+                raise self._failure(error, doing) from error
+
+    def _failure(self, error: Exception, doing: str) -> StateError:
+        """Return what a read that failed is to raise."""
+        if self._read_only and GONE in str(error):
+            shut(self._open())  # raises if the file is missing for good
+            return changing(self.path)
+        return mapped(error, doing, self.path)
 
     def _open_again(self) -> None:
         # ORDER: look for space first; opened without it, reads would end as well.
@@ -266,7 +305,8 @@ def prepare(folder: Path, *, must_exist: bool) -> None:
         check_layout(folder)
     elif names:
         raise StoreFormatError(f"{folder} holds files, and none says it is a store")
-    if "CURRENT" in names:
+    # RACE: a name that is given anew just then may be missing in a listing.
+    if os.path.lexists(folder / "CURRENT"):
         return
     if any(name.endswith((".sst", ".log")) for name in names):
         # RocksDB would begin anew here and remove them.
@@ -331,6 +371,15 @@ def shut(db: Rdict) -> None:
         db.close()
     except Exception:  # noqa: BLE001, S110  # `rocksdict` raises no narrower one
         pass
+
+
+def changing(path: str) -> StoreLockedError:
+    """Return what to raise where files go faster than they are read."""
+    return StoreLockedError(
+        f"{path} is open in another process, which changes it faster than it can be "
+        "read: try again",
+        path=path,
+    )
 
 
 def mapped(error: Exception, doing: str, path: str) -> StateError:

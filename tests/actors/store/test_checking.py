@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
-from stateward import CorruptStoreError
+from stateward import CorruptStoreError, StoreLockedError
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.store.about import (
     FORMAT_NAME,
@@ -366,6 +366,20 @@ def test_check_goes_on_to_the_engine_to_its_end(
             "the engine tells of damage: page 7 is never used",
             "the engine reads no further: page 8 is torn",
         ]
+
+
+def test_check_beside_a_writer_that_is_too_fast_says_so(
+    journal: MemoryJournal, tmp_path: Path
+) -> None:
+    """A store that goes faster than it is read is an error, and no finding."""
+
+    def going(_: list[Any]) -> Iterator[Any]:
+        raise StoreLockedError("try again")
+
+    scanned = Scanned(rows_of(journal))
+    scanned.act = going
+    with opened(scanned, tmp_path) as store, pytest.raises(StoreLockedError):
+        list(inspect(store))
 
 
 def test_check_overlooks_what_counts_for_nothing(

@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rocksdict import Rdict
@@ -64,6 +66,144 @@ def test_foreign_folders_are_refused_and_left(tmp_path: Path) -> None:
     with pytest.raises(StoreFormatError, match="layout"):
         RocksJournal(str(path))
     assert sorted(each.name for each in tmp_path.rglob("*")) == ["STATEWARD", "store"]
+
+
+def test_reader_is_not_harmed_by_files_that_go(tmp_path: Path) -> None:
+    """What a reader has begun with it reads, though another removes all its files."""
+    path = tmp_path / "store"
+    with closing(RocksJournal(str(path))) as journal:
+        rows = dict(fill_tables(journal))
+        with closing(RocksJournal(str(path), read_only=True)) as reader:
+            before = set(path.glob("*.sst"))
+            journal.compact()
+            assert len(before) == TABLES
+            assert not before & set(path.glob("*.sst"))
+            assert dict(reader.scan(b"", b"z")) == rows
+            assert all(reader.get(name) == row for name, row in rows.items())
+
+
+TABLES = 19  # more than the engine opens at first, unless it is to open all
+
+
+def fill_tables(journal: RocksJournal) -> Iterator[tuple[bytes, bytes]]:
+    """Commit some rows, each to a table of its own; yield them."""
+    journal._db.set_options({"disable_auto_compactions": "true"})
+    for number in range(TABLES):
+        row = (b"%02d" % number, bytes(100))
+        journal.commit(dict([row]), sync=True)
+        journal._db.flush()
+        yield row
+
+
+NO_TABLE = (
+    "Corruption: Can't access /{0:06}.sst: IO error: No such file or directory: while "
+    "stat a file for size: /s/{0:06}.sst: No such file or directory in file MANIFEST"
+)
+NO_LOG = "IO error: No such file or directory: While opening a file: /s/{0:06}.log"
+
+
+class Raced:
+    """Opens the engine, and has something else happen meanwhile."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        """Stand in for the engine's own."""
+        self.acts: list[Callable[[], object]] = []
+        """What happens in each opening, before it is over."""
+        self.count = 0
+        patch.setattr(rocksdb, "Rdict", self)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Open it."""
+        number, self.count = self.count, self.count + 1
+        db = Rdict(*arguments, **options)
+        if number < len(self.acts):
+            try:
+                self.acts[number]()
+            except BaseException:
+                db.close()
+                raise
+        return db
+
+
+def failing(text: str) -> Callable[[], object]:
+    """Return what raises an error of the engine."""
+
+    def act() -> None:
+        raise Exception(text)  # noqa: TRY002  # as `rocksdict` does
+
+    return act
+
+
+def test_reader_begins_again_where_files_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each opening that misses another file is one beside a writer, and no damage."""
+    path = str(tmp_path / "store")
+    with closing(RocksJournal(path)) as journal:
+        journal.commit({b"a": b"1"}, sync=True)
+        raced = Raced(monkeypatch)
+        raced.acts = [
+            failing(text.format(number))
+            for number, text in enumerate((NO_TABLE, NO_LOG, NO_LOG, NO_TABLE, NO_LOG))
+        ]
+        with closing(RocksJournal(path, read_only=True)) as reader:
+            assert reader.get(b"a") == b"1"
+        assert raced.count == 6
+
+
+def test_reader_begins_again_where_a_log_went_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a log that goes before it is looked for the engine tells nothing."""
+    path = str(tmp_path / "store")
+    with closing(RocksJournal(path)) as journal:
+        journal.commit({b"a": b"1"}, sync=True)
+        raced = Raced(monkeypatch)
+
+        def turn() -> None:
+            journal.commit({b"a": b"2"}, sync=True)
+            journal._db.flush()
+
+        raced.acts = [turn, turn]
+        with closing(RocksJournal(path, read_only=True)) as reader:
+            assert reader.get(b"a") == b"2"
+        assert raced.count == 3
+        raced.acts = [turn] * 99
+        with pytest.raises(StoreLockedError, match="faster than it can be read"):
+            RocksJournal(path, read_only=True)
+        assert raced.count == 3 + rocksdb.OPENINGS
+
+
+def test_reader_of_a_store_that_lacks_a_table_says_so(tmp_path: Path) -> None:
+    """A table that nobody has replaced is missing for good, and that is damage."""
+    path = tmp_path / "store"
+    with closing(RocksJournal(str(path))) as journal:
+        journal.commit({b"a": b"1"}, sync=True)
+        journal.compact()
+    (table,) = path.glob("*.sst")
+    table.unlink()
+    with pytest.raises(CorruptStoreError, match=table.name):
+        RocksJournal(str(path), read_only=True)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_reader_of_many_tables_tells_of_one_that_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lost: bool
+) -> None:
+    """Where not all can be open, a table that was replaced is no damage either."""
+    monkeypatch.setattr(rocksdb, "READER_FILES", 0)
+    path = tmp_path / "store"
+    with closing(RocksJournal(str(path))) as journal:
+        names = [name for name, _ in fill_tables(journal)]
+        with closing(RocksJournal(str(path), read_only=True)) as reader:
+            journal.compact()
+            for table in path.glob("*.sst" if lost else "none"):
+                table.unlink()
+            error = CorruptStoreError if lost else StoreLockedError
+            with pytest.raises(error):
+                dict(reader.scan(b"", b"z"))
+            with pytest.raises(error):
+                [reader.get(name) for name in names]
 
 
 def test_lost_current_is_no_new_store(tmp_path: Path) -> None:
