@@ -3,8 +3,14 @@
 import os
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Final
 
-from stateward.actors.core.errors import CorruptStoreError, WrongKeyError
+from stateward.actors.core.errors import (
+    CorruptStoreError,
+    StoreLockedError,
+    WrongKeyError,
+)
+from stateward.actors.core.ports import Journal
 from stateward.actors.store.ciphers import AeadCipher, Key, check_token, token_of
 from stateward.actors.store.ledger import Ledger
 from stateward.actors.store.locks import StoreLock
@@ -15,6 +21,9 @@ from stateward.actors.store.regions import FileRegion
 from stateward.actors.store.replay import replay
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import SCHEMES, StoreUrl, open_journal
+
+OPENINGS: Final = 20
+"""LIMIT: how often a reader begins again, beside managers that come and go."""
 
 
 def open_store(
@@ -58,12 +67,14 @@ def open_store(
         # of an older moment than the journal's is harmless.
         mark = FileMark(f"{path}.mark", read_only=read_only)
         opened.callback(mark.close)
-        journal = open_journal(
-            url, read_only=read_only, must_exist=must_exist or read_only
-        )
+        region = FileRegion(f"{path}.redo")
+        redo = RedoLog(region)
+        if read_only:
+            journal, redo.left = open_reader(url, region)
+        else:
+            journal = open_journal(url, read_only=False, must_exist=must_exist)
         opened.callback(journal.close)
         ledger = Ledger(journal, mark, url.text, read_only=read_only, anew=not existed)
-        redo = RedoLog(FileRegion(f"{path}.redo"))
         store = DurableStore(ledger, redo=redo, cipher=cipher, version=version)
         check_key(ledger, cipher)
         replay(store)
@@ -73,6 +84,31 @@ def open_store(
         store.key = key
         store.let_go = opened.pop_all().close
     return store
+
+
+def open_reader(url: StoreUrl, region: FileRegion) -> tuple[Journal, bytes | None]:
+    """Return a journal, open for reading, and the log that goes with it, or `None`.
+
+    Raises:
+        StoreLockedError: Managers open it faster than it is read. Effect: none.
+        StoreError: It cannot be opened. Effect: none.
+    """
+    for _ in range(OPENINGS):
+        # ORDER: the log first. Who is gone by then commits nothing more, and whoever
+        # comes removes the log before anything else is logged.
+        left = region.read(anyway=False)
+        journal = open_journal(url, read_only=True, must_exist=True)
+        try:
+            if left is None or left == region.read(anyway=False):
+                return journal, left
+        except BaseException:
+            journal.close()
+            raise
+        # RACE: a manager came meanwhile; the journal may be ahead of the log by far.
+        journal.close()
+    raise StoreLockedError(
+        f"{url.text} is opened by other processes faster than it can be read: try again"
+    )
 
 
 def check_key(ledger: Ledger, cipher: AeadCipher | None) -> None:

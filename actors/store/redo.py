@@ -83,6 +83,8 @@ class RedoLog:
         self._prepared = False
         self.end = 0
         """Where what was read has ended."""
+        self.left: bytes | None = None
+        """What a process that is gone has left; `read` takes it if we are not alone."""
         self._region = region
         self._held = self._failing = self._given_up = False
         self._pending: list[Logged] = []
@@ -301,11 +303,13 @@ class RedoLog:
         """Yield what was logged from `start` on; afterwards `end` says up to where.
 
         The arguments, and what it raises, are as of `read_log`; `alone` says whether
-        nobody else has the store open.
+        nobody else has the store open. If somebody may have, what is `left` is read.
         """
         self.end = start
         region = self._region
-        content = None if region is None else region.read(anyway=alone)
+        content = self.left
+        if region is not None and alone:
+            content = region.read(anyway=True)
         if region is not None and content is not None:
             log = read_log(content, region, store_id, start, commits)
             for change, self.end in log:

@@ -21,8 +21,8 @@ from stateward.actors.store.store import DurableStore
 def replay(store: DurableStore) -> None:
     """Have what is logged be in the store, then have nothing be logged.
 
-    A store that is open for reading is read as if it were in it, unless a manager has
-    it open: then what that has logged last is not seen.
+    A store that is open for reading is read as if it were in it, unless a manager had
+    it open: then what that had logged last is not seen.
 
     Raises:
         CorruptStoreError: The log or the store is damaged. Effect: none.

@@ -22,8 +22,9 @@ from stateward.actors.store.about import FORMAT_NAME
 from stateward.actors.store.checking import inspect
 from stateward.actors.store.ciphers import Key, KeyRing
 from stateward.actors.store.memory import MemoryJournal
-from stateward.actors.store.opening import open_store
+from stateward.actors.store.opening import OPENINGS, open_store
 from stateward.actors.store.records import guard, unguard
+from stateward.actors.store.regions import FileRegion
 from stateward.actors.store.urls import parse_url
 from stateward.testing import SimulatedClock
 from tests.actors.store.kept import (
@@ -244,6 +245,21 @@ def test_opening_below_its_migration_is_refused(tmp_path: Path) -> None:
             opened(left.killed(), tmp_path, version=version),
         ):
             pass
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_reader_gives_up_beside_managers_that_come_and_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """A log that is another one at every look is an error that says to try again."""
+    url = f"{scheme}:///{tmp_path}/state"
+    with StateManager(url) as manager:
+        manager.workflow_state("w")["a"] = 1
+    logs = iter(range(99))
+    monkeypatch.setattr(FileRegion, "read", lambda *_, **__: b"%d" % next(logs))
+    with pytest.raises(StoreLockedError, match="faster than it can be read"):
+        open_store(parse_url(url), read_only=True)
+    assert next(logs) == 2 * OPENINGS
 
 
 @pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])

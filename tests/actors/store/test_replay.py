@@ -1,6 +1,7 @@
 """Replay: what was logged is in the store once it is opened again, whole and once."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -15,10 +16,14 @@ from stateward import (
     StoreError,
     WorkflowScope,
 )
+from stateward.actors.store import opening
+from stateward.actors.store.checking import inspect
+from stateward.actors.store.heads import Heads
 from stateward.actors.store.memory import MemoryJournal
 from stateward.actors.store.names import head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.redo import RedoLog
+from stateward.actors.store.regions import FileRegion
 from stateward.actors.store.replay import Overlay
 from stateward.actors.store.urls import open_journal, parse_url
 from stateward.moving import placement_of
@@ -157,6 +162,41 @@ def test_replay_for_reading_changes_nothing(tmp_path: Path, engine: str) -> None
         import_store(file, target)
     with StateManager(target) as manager:
         check_alike(contents(manager), told)
+
+
+@pytest.mark.parametrize("look", range(5))
+def test_replay_for_reading_is_beside_a_manager_that_comes(
+    tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    """Whenever a manager takes what is logged, and goes on, a reader has all of it."""
+    told = logged(engine, tmp_path / "left", seed=7)
+    url = f"{engine}:///{tmp_path / 'left' / 'state'}"
+    looks = 0
+
+    def beside(act: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*arguments: Any, **options: Any) -> Any:
+            nonlocal looks
+            found = act(*arguments, **options)
+            looks += 1
+            if looks == look + 1:
+                with StateManager(url, durability="buffered") as manager:
+                    for number in range(COMMANDS):
+                        manager.workflow_state("w")["a"] = number
+                        manager.workflow_state("late")["b"] = number
+            return found
+
+        return looked
+
+    monkeypatch.setattr(FileRegion, "read", beside(FileRegion.read))
+    monkeypatch.setattr(opening, "open_journal", beside(open_journal))
+    monkeypatch.setattr(Heads, "find", beside(Heads.find))
+    with closing(open_store(parse_url(url), read_only=True)) as store:
+        assert looks > look
+        assert list(inspect(store)) == []
+        keys = {scope.prefix(): keys for scope, keys, *_ in store.usages()}
+    for prefix in ("workflow:new:", "workflow:other:"):
+        entries = [*told.get(prefix, {}), *told.get(f"{prefix}step:s:", {})]
+        assert keys.get(prefix, 0) == len(entries)
 
 
 def test_replay_of_a_damaged_store_says_what(tmp_path: Path, engine: str) -> None:
