@@ -1,19 +1,23 @@
 """Files: what every engine does with files besides its own format.
 
-A backup is written under a name of its own, synced, and then given the name that was
-asked for: whoever finds that name finds a whole backup.
+What is made, be it a backup, a store or an export, is written under a name of its own,
+synced, and then given the name that was asked for: whoever finds that finds it whole.
 """
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from stateward.actors.core.errors import StoreError
 
 LOGS: Final = ("-wal", "-journal", ".redo")
 """What the names of the logs that SQLite and we keep beside a store end with."""
+BESIDE: Final = ("", ".mark", ".lock", ".redo", "-wal", "-shm")
+"""What the names of the files of a store end with."""
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
 
@@ -65,34 +69,82 @@ def write_backup(target: str, write: Callable[[str], None]) -> None:
     Raises:
         StoreError: There is something at `target`, or it cannot be written.
     """
-    wanted = Path(target).absolute()
-    check_folder(str(wanted))
-    refuse_existing(wanted)
-    part = wanted.with_name(f"{wanted.name}.{os.getpid()}.part")
-    remove(part)
-    try:
+    with made_whole(target, beside=LOGS) as part:
         write(str(part))
-        sync_all(part)
-        # LIMIT: a file made by somebody else between these two lines is replaced.
-        refuse_existing(wanted)
-        part.rename(wanted)
-        sync_folder(wanted.parent)
+
+
+@contextmanager
+def made_whole(path: str, *, beside: Sequence[str] = ()) -> Iterator[Path]:
+    """Lend a name for a file or folder that is found at `path` once the block ends.
+
+    The name is nobody else's, so what a process that was killed has left under another
+    one is in nobody's way.
+
+    Args:
+        path: Where nothing is yet.
+        beside: What names end with under which nothing may be either.
+
+    Raises:
+        StoreError: There is something, or it cannot be written.
+    """
+    try:
+        wanted = Path(path).absolute()
+        refuse_existing(wanted, beside)
+        check_folder(str(wanted))
+        part = wanted.with_name(f"{wanted.name}.{uuid4().hex[:12]}.part")
+        try:
+            yield part
+            sync_all(part)
+            refuse_existing(wanted, beside)
+            give_name(part, wanted)
+            sync_folder(wanted.parent)
+        finally:
+            for end in BESIDE:
+                remove(Path(f"{part}{end}"))
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"cannot write {wanted}: {error}", path=target) from error
-    finally:
-        remove(part)
+        raise StoreError(f"cannot write {path}: {error}", path=path) from error
 
 
-def refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path, beside: Sequence[str]) -> None:
     """Raise `StoreError` if there is anything at `path`, or that would be read with it.
 
     A log that an earlier store of the name left would be taken for a part of this one.
     """
-    for each in (path, *(path.with_name(path.name + end) for end in LOGS)):
+    for each in (path, *(Path(f"{path}{end}") for end in beside)):
         if os.path.lexists(each):
             raise StoreError(f"there is something at {each} already", path=str(each))
+
+
+def give_name(part: Path, wanted: Path) -> None:
+    """Have what is at `part` be found at `wanted`, and replace nothing there.
+
+    Raises:
+        StoreError: There is something.
+    """
+    try:
+        if os.name == "nt" or part.is_dir():
+            # RACE: an empty folder that was made meanwhile is replaced, elsewhere than
+            # on Windows, and nothing else is.
+            part.rename(wanted)
+        else:
+            link(part, wanted)
+    except OSError:
+        refuse_existing(wanted, ())
+        raise
+
+
+def link(part: Path, wanted: Path) -> None:
+    """Give a file a second name; its first one, where a file can have only one."""
+    try:
+        wanted.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:
+        # LIMIT: on such a disk a file that was made just now is replaced.
+        refuse_existing(wanted, ())
+        part.rename(wanted)
 
 
 def sync_all(path: Path) -> None:
@@ -106,8 +158,9 @@ def sync_all(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or folder of ours if it is there."""
-    if path.is_dir() and not path.is_symlink():
+    """Remove a file or folder of ours if it is there; left behind, it does no harm."""
+    if os.path.isdir(path):  # noqa: PTH112  # raises nothing
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()

@@ -3,11 +3,9 @@
 It is written under a name of its own, and found at its URL only once it is whole.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -24,13 +22,7 @@ from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress, inspect
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.exports import Image
-from stateward.actors.store.files import (
-    check_folder,
-    refuse_existing,
-    remove,
-    sync_all,
-    sync_folder,
-)
+from stateward.actors.store.files import LOGS, made_whole
 from stateward.actors.store.names import entry_range, head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import Head
@@ -40,8 +32,6 @@ from stateward.actors.store.urls import MEMORY, SCHEMES, StoreUrl, open_journal
 ROWS: Final = 1000
 """LIMIT: records in one commit; they are synced at the end."""
 _END: Final = b"\xff" * 16
-BESIDE: Final = ("", ".mark", ".lock", ".redo", "-wal", "-shm")
-"""What the names of the files of a store end with."""
 
 
 @contextmanager
@@ -66,27 +56,8 @@ def part_of(url: StoreUrl) -> Iterator[StoreUrl]:
     if url.scheme not in SCHEMES:
         yield url  # What a path of another engine means is its own affair.
         return
-    wanted = Path(url.path).absolute()
-    check_folder(str(wanted))
-    refuse_existing(wanted)
-    part = wanted.with_name(f"{wanted.name}.{os.getpid()}.part")
-    files = [Path(f"{part}{end}") for end in BESIDE]
-    for file in files:
-        remove(file)
-    try:
+    with made_whole(url.path, beside=LOGS) as part:
         yield replace(url, path=str(part))
-        sync_all(part)
-        # LIMIT: a file made by somebody else between these two lines is replaced.
-        refuse_existing(wanted)
-        part.rename(wanted)
-        sync_folder(wanted.parent)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot make {url.text}: {error}") from error
-    finally:
-        for file in files:
-            remove(file)
 
 
 def fill(store: DurableStore, images: Iterable[Image]) -> tuple[int, int]:

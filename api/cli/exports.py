@@ -4,15 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import click
 
-from stateward.actors.core.errors import StoreError
-from stateward.actors.store.files import refuse_existing, sync_file, sync_folder
+from stateward.actors.store.files import made_whole
 from stateward.cli.bars import bar
-from stateward.cli.documents import one_line
 from stateward.cli.stores import store_option, stores_of
 from stateward.offline import export_store, import_store
 
@@ -59,29 +56,12 @@ def new_file(file: str, *, private: bool) -> Iterator[IO[bytes]]:
     Raises:
         StoreError: There is something, or it cannot be written.
     """
-    wanted = Path(file).absolute()
-    refuse_existing(wanted)
-    part = wanted.with_name(f"{wanted.name}.part")
 
     def opener(path: str, flags: int) -> int:
         return os.open(path, flags, 0o600 if private else 0o666)
 
-    try:
-        part.unlink(missing_ok=True)  # of one that was killed, and perhaps readable
-        try:
-            with open(part, "xb", opener=opener) as lent:
-                yield lent
-            sync_file(part)
-            # LIMIT: a file made by somebody else between these two lines is replaced.
-            refuse_existing(wanted)
-            part.rename(wanted)
-            sync_folder(wanted.parent)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(f"cannot write {file}: {one_line(error)}") from error
+    with made_whole(file) as part, open(part, "xb", opener=opener) as lent:
+        yield lent
 
 
 @click.command(

@@ -1,9 +1,18 @@
+import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from stateward.actors.core.errors import StoreError
-from stateward.actors.store.files import identity, size_bytes, write_backup
+from stateward.actors.store.files import (
+    BESIDE,
+    give_name,
+    identity,
+    made_whole,
+    size_bytes,
+    write_backup,
+)
 
 
 def test_backup_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -30,6 +39,75 @@ def test_backup_replaces_nothing_made_meanwhile(tmp_path: Path) -> None:
         write_backup(str(target), write)
     assert target.read_bytes() == b"other"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_two_makers_of_one_name_are_in_nobodys_way(tmp_path: Path, kind: str) -> None:
+    """Who ends first has the name, with all that it wrote; the other is refused."""
+    target = tmp_path / "copy"
+
+    def put(part: Path, text: str) -> None:
+        if kind == "folder":
+            part.mkdir(exist_ok=True)
+            part /= "content"
+        part.write_text(text)
+
+    first, second = ExitStack(), ExitStack()
+    put(first.enter_context(made_whole(str(target))), "whole")
+    put(second.enter_context(made_whole(str(target))), "half")
+    first.close()
+    with pytest.raises(StoreError, match="something at"):
+        second.close()
+    assert list(tmp_path.iterdir()) == [target]
+    assert (target / "content" if kind == "folder" else target).read_text() == "whole"
+
+
+def test_what_is_left_of_another_maker_stays(tmp_path: Path) -> None:
+    """It is in nobody's way, and what lies beside one's own part goes with it."""
+    left = tmp_path / f"copy.{os.getpid()}.part"
+    left.write_text("Dear diary")
+    with made_whole(str(tmp_path / "copy")) as part:
+        for end in BESIDE:
+            Path(f"{part}{end}").write_text("whole")
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "copy", left]
+
+
+@pytest.mark.parametrize("there", ["file", "folder", "link"])
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_giving_a_name_replaces_nothing(tmp_path: Path, kind: str, there: str) -> None:
+    """It is the system that refuses, so nobody comes in between."""
+    part, wanted = tmp_path / "part", tmp_path / "wanted"
+    if there == "folder":
+        wanted.mkdir()
+        (wanted / "content").touch()
+    elif there == "file":
+        wanted.write_text("Dear diary")
+    else:
+        wanted.symlink_to(tmp_path / "nowhere")
+    part.touch() if kind == "file" else part.mkdir()
+    with pytest.raises(StoreError, match=r"something at .*wanted already"):
+        give_name(part, wanted)
+    assert part.exists()
+    assert there != "file" or wanted.read_text() == "Dear diary"
+
+
+def test_name_is_given_where_a_file_can_have_only_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk without links a file is renamed, and what is there still stays."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "copy"
+    with made_whole(str(target)) as part:
+        part.write_text("whole")
+    assert list(tmp_path.iterdir()) == [target]
+    part.write_text("other")
+    with pytest.raises(StoreError, match="something at"):
+        give_name(part, target)
+    assert target.read_text() == "whole"
 
 
 def test_identity_tells_files_apart(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """Transfers: a store is made whole, or there is nothing where it was to be."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -298,14 +297,18 @@ def test_new_store_that_is_not_finished_leaves_nothing(
     assert left_at(target) == []
 
 
-def test_new_store_takes_the_place_of_an_older_part(tmp_path: Path) -> None:
-    """What a process of the same number left does not get into the store."""
-    target = url_at(tmp_path)
-    for end in transfers.BESIDE:
-        Path(f"{target.path}.{os.getpid()}.part{end}").write_text("Dear diary")
-    with new_store(target) as store:
-        store.ledger.note(origin="memory")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_new_stores_of_one_name_are_made_apart(tmp_path: Path, engine: str) -> None:
+    """Who is whole first is found there; the other is refused, and leaves nothing."""
+    target = url_at(tmp_path, engine)
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(new_store(target)).ledger.raise_floor(7, version=0)
+    second.enter_context(new_store(target)).ledger.raise_floor(9, version=0)
+    first.close()
+    with pytest.raises(StoreError, match="something at"):
+        second.close()
     assert left_at(target) == ["there"]
+    assert b'"floor":7' in lines_of(target)[0]
 
 
 def test_new_store_made_meanwhile_is_not_replaced(tmp_path: Path) -> None:

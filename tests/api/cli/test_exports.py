@@ -5,12 +5,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from stateward import StateManager, offline
+from stateward import StateManager, StoreError, offline
 from stateward.cli import exports
 from tests.api.cli.processes import (
     beside,
@@ -77,9 +78,24 @@ def test_export_has_its_name_once_it_is_whole(
     monkeypatch.setattr(exports, "export_store", look)
     file = tmp_path / "state.jsonl"
     assert invoke(None, "export", str(file), "--store", url).exit_code == 0
-    assert seen == [["state.jsonl.part"]]
+    ((name,),) = seen
+    assert name.startswith("state.jsonl.")
+    assert name.endswith(".part")
     assert file.exists()
     assert leftovers(tmp_path) == []
+
+
+def test_two_exports_to_one_file_are_made_apart(tmp_path: Path) -> None:
+    """The first to end gives its own lines the name, and the second is refused."""
+    file = tmp_path / "state.jsonl"
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(exports.new_file(str(file), private=False)).write(b"whole")
+    second.enter_context(exports.new_file(str(file), private=False))
+    first.close()
+    with pytest.raises(StoreError, match="something at"):
+        second.close()
+    assert file.read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_export_of_a_damaged_store_leaves_nothing(url: str, tmp_path: Path) -> None:
@@ -95,11 +111,10 @@ def test_export_of_a_damaged_store_leaves_nothing(url: str, tmp_path: Path) -> N
 
 
 def test_export_of_a_sealed_store_is_for_its_owner(url: str, tmp_path: Path) -> None:
-    """What is readable in it is readable to nobody else, whatever was left before."""
+    """What is readable in it is readable to nobody else."""
     fill(url, key=bytes(32))
     key, file = tmp_path / "key", tmp_path / "out"
     key.write_bytes(bytes(32))
-    (tmp_path / "out.part").touch(0o644)
     args = ("export", str(file), "--store", url, "--key-file", str(key))
     assert invoke(None, *args).exit_code == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -115,8 +130,7 @@ def test_export_that_cannot_be_written_is_told(url: str, tmp_path: Path) -> None
     file = tmp_path / "none" / "out"
     done = invoke(None, "export", str(file), "--store", url)
     assert done.exit_code == 1
-    assert done.stderr.startswith(f"Error: cannot write {file}: ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == f"Error: cannot keep {file}: {file.parent} is not there\n"
 
 
 @pytest.mark.parametrize(
