@@ -34,9 +34,13 @@ def identity(path: str) -> Identity | None:
 def check_folder(path: str) -> None:
     """Raise `StoreError` unless the folder that is to hold `path` is there."""
     folder = Path(path).parent
-    if not folder.is_dir():
+    try:
+        if folder.is_dir():
+            return
         found = "is no folder" if folder.exists() else "is not there"
-        raise StoreError(f"cannot keep {path}: {folder} {found}", path=path)
+    except OSError as error:  # its name is too long, say
+        raise StoreError(f"cannot keep {path}: {error}", path=path) from error
+    raise StoreError(f"cannot keep {path}: {folder} {found}", path=path)
 
 
 def sync_file(path: Path) -> None:
@@ -87,6 +91,8 @@ def made_whole(path: str, *, beside: Sequence[str] = ()) -> Iterator[Path]:
     Raises:
         StoreError: There is something, or it cannot be written.
     """
+    if "\0" in path:
+        raise StoreError(f"cannot write {path!r}: it has a NUL in it", path=path)
     try:
         wanted = Path(path).absolute()
         refuse_existing(wanted, beside)

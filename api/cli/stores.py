@@ -42,7 +42,10 @@ class Stores:
     def exists(self, url: str) -> bool:
         """Return whether there is a store at `url`, as far as that can be told."""
         scheme, _, _ = url.partition("://")
-        return scheme not in SCHEMES or Path(parse_url(url).path).exists()
+        try:
+            return scheme not in SCHEMES or Path(parse_url(url).path).exists()
+        except OSError:
+            return True  # Opening it tells why it cannot be looked at.
 
     def open_kept(
         self, url: str, *, to_read: bool = True

@@ -51,3 +51,5 @@ def test_journal_needs_its_folder(tmp_path: Path) -> None:
     """The folder is not made."""
     with pytest.raises(StoreError, match="none is not there"):
         Bare(tmp_path / "none" / "x")
+    with pytest.raises(StoreError, match=r"cannot keep .* too long"):
+        Bare(tmp_path / ("n" * 300) / "x")

@@ -110,6 +110,32 @@ def test_name_is_given_where_a_file_can_have_only_one(
     assert target.read_text() == "whole"
 
 
+@pytest.mark.parametrize("path", ["n" * 250, "n" * 300, "n" * 300 + "/x", "a\0b", "/"])
+def test_name_that_nothing_can_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Too long, also with what is put after it, or with a NUL, or no name at all."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError), made_whole(path) as part:
+        part.touch()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_that_takes_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing can be removed either, the first error is what is told."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    target = str(tmp_path / "copy")
+    with pytest.raises(StoreError, match=r"cannot write .*copy: read-only"):
+        write_backup(target, lambda part: Path(part).touch())
+
+
 def test_identity_tells_files_apart(tmp_path: Path) -> None:
     """A file replaced under its name is another one; a missing one is none."""
     path, other = tmp_path / "a", tmp_path / "b"

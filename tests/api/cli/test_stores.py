@@ -12,7 +12,7 @@ from stateward import ClosedError, InvalidStoreError, StateManager
 from stateward.actors.core.ports import IN_MEMORY
 from stateward.cli.keys import KEY
 from stateward.cli.stores import Stores, stores_of
-from tests.api.cli.processes import command
+from tests.api.cli.processes import SCHEMES, command, exported, fill
 from tests.commands import Shared, invoke, publish
 from tests.support import refused
 
@@ -70,6 +70,42 @@ def test_store_of_unknown_scheme_is_refused(command: tuple[str, ...]) -> None:
     done = invoke(None, *command, "--store", "nosuch://here")
     assert done.exit_code == 2
     assert done.stderr.startswith("Error: no store for 'nosuch://here'")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("runs", "--store", "{long}"),
+        ("check", "--store", "{long}"),
+        ("stats", "--store", "{long}"),
+        ("import", "{file}", "--store", "{long}"),
+        ("restore", "{url}", "{long}"),
+        ("copy", "{url}", "{long}"),
+        ("backup", "{name}", "--store", "{url}"),
+        ("export", "{name}", "--store", "{url}"),
+        ("export", "/", "--store", "{url}"),
+    ],
+)
+def test_name_that_no_file_can_have_is_refused_in_one_line(
+    command: tuple[str, ...], scheme: str, tmp_path: Path
+) -> None:
+    """No command ends in a traceback, nor leaves anything."""
+    url, name = f"{scheme}:///{tmp_path}/state", f"{tmp_path}/{'n' * 300}"
+    fill(url)
+    (tmp_path / "file").write_bytes(exported(url))
+    there = sorted(tmp_path.iterdir())
+    texts = {
+        "url": url,
+        "name": name,
+        "long": f"{scheme}:///{name}",
+        "file": str(tmp_path / "file"),
+    }
+    done = invoke(None, *(part.format(**texts) for part in command))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert [it for it in sorted(tmp_path.iterdir()) if it not in there] == []
 
 
 def test_store_option_goes_before_the_variable(manager: StateManager) -> None:
