@@ -1,6 +1,10 @@
 """The command `stateward`: what its parts have in common."""
 
+import errno
+import os
+import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -29,6 +33,9 @@ Shell completion:
   zsh   eval "$(_STATEWARD_COMPLETE=zsh_source stateward)"    in ~/.zshrc
   fish  _STATEWARD_COMPLETE=fish_source stateward | source    in config.fish
 """
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room for more."""
 
 
 class Refusal(click.ClickException):
@@ -60,6 +67,20 @@ class Commands(click.Group):
             how = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
             click.echo(how, err=True)
             ctx.exit(exit_code_of(interrupt))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # Nobody reads any more; click ends quietly then.
+            raise click.ClickException(system_problem(error)) from None
+
+
+def system_problem(error: OSError) -> str:
+    """Return in one line what the system refused; let go of an output that is full."""
+    if error.errno not in FULL:
+        return one_line(error)
+    # Of all that a command writes only this is not put into words below. The end of the
+    # process must not try again, and exit with another code.
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    return f"cannot write to standard output: {one_line(error)}"
 
 
 @click.group(

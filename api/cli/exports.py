@@ -35,6 +35,8 @@ def export(context: click.Context, file: str, store: str) -> None:
     stores.check_kept(store)
     key = stores.key
     if file == "-":
+        if sys.stdout is None:
+            raise click.ClickException("standard output is closed; name a FILE")
         output = sys.stdout.buffer
         with bar("exporting", beside_output=False) as report:
             export_store(store, output, key=key, on_progress=report)

@@ -1,19 +1,24 @@
 """The command itself: help, errors in one line, and what happens without its extra."""
 
+import errno
+import os
 import re
 import runpy
 import signal
+import subprocess
 import sys
 from contextlib import AbstractContextManager
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from stateward import StateManager, cli
 from stateward.cli.commands import stateward
 from stateward.cli.stores import Stores
+from tests.api.cli.processes import fill
 from tests.commands import invoke
-from tests.threads import run_script
+from tests.threads import WAIT, run_script
 
 WITHOUT = """
 import sys
@@ -44,6 +49,18 @@ class Pressed(Stores):
     def keeps(self, url: str) -> bool:
         """Say that the store can be looked at."""
         return bool(url)
+
+
+class Broken(Stores):
+    """Stores at which the system fails."""
+
+    def __init__(self, error: OSError) -> None:
+        """Take what it raises."""
+        self._error = error
+
+    def keeps(self, url: str) -> bool:
+        """Fail."""
+        raise self._error from FileNotFoundError(url)
 
 
 def test_command_tells_its_version() -> None:
@@ -139,6 +156,40 @@ def test_signal_outside_a_run_exits_like_a_shell(
     finally:
         signal.signal(signal.SIGINT, before)
     assert (done.exit_code, done.stdout, done.stderr) == (code, "", told)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+@pytest.mark.parametrize(
+    "command",
+    [("export",), ("stats",), ("runs",), ("state", "show", "global"), ("run", "-h")],
+)
+def test_output_that_takes_nothing_is_one_line(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The exit code is 1, also at the end of the process, and there is no traceback."""
+    url = f"sqlite:///{tmp_path}/state"
+    fill(url)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stateward.cli", *command],
+            env={**os.environ, "STATEWARD_STORE": url},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=WAIT,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cannot write to standard output: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_error_of_the_system_is_one_line() -> None:
+    """What nobody below has put into words is told as the system tells it."""
+    done = invoke(Broken(OSError(errno.EIO, "it is broken")), "runs")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == f"Error: [Errno {errno.EIO}] it is broken\n"
 
 
 def test_group_lists_every_command() -> None:

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
+import click
 import pytest
 
 from stateward import StateManager, StoreError, offline
 from stateward.cli import exports
+from stateward.cli.stores import Stores
 from tests.api.cli.processes import (
     beside,
     command,
@@ -186,6 +188,18 @@ def test_export_goes_from_process_to_process(url: str) -> None:
     done = command("import", "-", "--store", new, text=done.stdout)
     assert (done.returncode, done.stdout, done.stderr) == (0, "imported 4 owners\n", "")
     assert exported(new) == exported(url)
+
+
+def test_export_to_a_closed_output_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `stateward export >&-`, where Python has no standard output at all."""
+    fill(url)
+    context = click.Context(exports.export, obj=Stores())
+    monkeypatch.setattr(sys, "stdout", None)
+    with context, pytest.raises(click.ClickException, match="output is closed") as told:
+        context.invoke(exports.export, file="-", store=url)
+    assert told.value.exit_code == 1
 
 
 @pytest.mark.slow
