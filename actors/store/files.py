@@ -13,10 +13,12 @@ from typing import Final
 from uuid import uuid4
 
 from stateward.actors.core.errors import StoreError
+from stateward.actors.store.marks import FileMark
 
 LOGS: Final = ("-wal", "-journal", ".redo")
 """What the names of the logs that SQLite and we keep beside a store end with."""
-BESIDE: Final = ("", ".mark", ".lock", ".redo", "-wal", "-shm")
+MARK: Final = ".mark"
+BESIDE: Final = ("", MARK, ".lock", ".redo", "-wal", "-shm")
 """What the names of the files of a store end with."""
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
@@ -73,7 +75,8 @@ def write_backup(target: str, write: Callable[[str], None]) -> None:
     Raises:
         StoreError: There is something at `target`, or it cannot be written.
     """
-    with made_whole(target, beside=LOGS) as part:
+    # A backup is the same store as what it is made of: its commits count as that one's.
+    with made_whole(target, beside=(*LOGS, MARK)) as part:
         write(str(part))
 
 
@@ -116,11 +119,22 @@ def made_whole(path: str, *, beside: Sequence[str] = ()) -> Iterator[Path]:
 def refuse_existing(path: Path, beside: Sequence[str]) -> None:
     """Raise `StoreError` if there is anything at `path`, or that would be read with it.
 
-    A log that an earlier store of the name left would be taken for a part of this one.
+    A log that an earlier store of the name left would be taken for a part of this one,
+    and its mark tell of commits that this one has not.
     """
-    for each in (path, *(Path(f"{path}{end}") for end in beside)):
-        if os.path.lexists(each):
-            raise StoreError(f"there is something at {each} already", path=str(each))
+    for end in ("", *beside):
+        each = Path(f"{path}{end}")
+        if os.path.lexists(each) and not is_nothing(each, end):
+            whose = ", left by an earlier store" if end else ""
+            raise StoreError(
+                f"there is something at {each} already{whose}", path=str(each)
+            )
+
+
+def is_nothing(left: Path, end: str) -> bool:
+    """Return whether what an earlier store has left beside itself is of no account."""
+    # Whoever has only looked into a store has made a mark that says nothing.
+    return end == MARK and not FileMark(str(left), read_only=True).newest
 
 
 def give_name(part: Path, wanted: Path) -> None:

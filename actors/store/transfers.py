@@ -22,7 +22,7 @@ from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress, inspect
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.exports import Image
-from stateward.actors.store.files import LOGS, made_whole
+from stateward.actors.store.files import LOGS, MARK, made_whole
 from stateward.actors.store.names import entry_range, head_name
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.records import Head
@@ -41,7 +41,7 @@ def new_store(url: StoreUrl, *, key: Key | None = None) -> Iterator[DurableStore
     Raises:
         StoreError: There is something at `url`, or it cannot be made. Effect: none.
     """
-    with part_of(url) as part, closing(open_store(part, key=key)) as store:
+    with part_of(url, anew=True) as part, closing(open_store(part, key=key)) as store:
         if next(store.heads.all(), None) is not None:
             raise StoreError(f"{url.text} holds state already")
         yield store
@@ -49,14 +49,19 @@ def new_store(url: StoreUrl, *, key: Key | None = None) -> Iterator[DurableStore
 
 
 @contextmanager
-def part_of(url: StoreUrl) -> Iterator[StoreUrl]:
-    """Lend a URL where nothing is; what is there in the end is moved to `url`."""
+def part_of(url: StoreUrl, *, anew: bool) -> Iterator[StoreUrl]:
+    """Lend a URL where nothing is; what is there in the end is moved to `url`.
+
+    Args:
+        url: Where nothing is yet.
+        anew: Whether it is a store of its own, of which no mark tells.
+    """
     if url.scheme == MEMORY:
         raise InvalidStoreError(f"{url.text} keeps nothing", url=url.text)
     if url.scheme not in SCHEMES:
         yield url  # What a path of another engine means is its own affair.
         return
-    with made_whole(url.path, beside=LOGS) as part:
+    with made_whole(url.path, beside=LOGS if anew else (*LOGS, MARK)) as part:
         yield replace(url, path=str(part))
 
 
@@ -168,7 +173,7 @@ def duplicate(source: DurableStore, url: StoreUrl, *, anew: bool) -> None:
         CorruptStoreError: Something is damaged. There is nothing at `url` then.
     """
     source.check_complete()
-    with part_of(url) as part:
+    with part_of(url, anew=anew) as part:
         with closing(open_journal(part)) as journal:
             if next(journal.scan(b"", _END), None) is not None:
                 raise StoreError(f"{url.text} holds something already")

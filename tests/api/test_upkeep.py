@@ -21,8 +21,9 @@ from stateward import (
     WrongKeyError,
 )
 from stateward.actors.core.ports import Journal
+from stateward.actors.store.files import remove
 from stateward.moving import stores_of
-from stateward.offline import check_store, import_store
+from stateward.offline import backup_store, check_store, import_store
 from tests.threads import Job, eventually
 
 SCHEMES: Final = ("sqlite", "rocksdb")
@@ -100,6 +101,40 @@ def check_moment(manager: StateManager) -> int:
     assert isinstance(second, int)
     assert second <= first <= second + 1
     return second
+
+
+@pytest.mark.parametrize("by", ["manager", "store"])
+@pytest.mark.parametrize("written", [False, True])
+def test_backup_is_not_judged_by_the_mark_of_an_earlier_one(
+    url: str, scheme: str, tmp_path: Path, by: str, written: bool
+) -> None:
+    """A mark that would say that commits are lost is refused; another is no matter."""
+    target = tmp_path / "backup"
+
+    def make() -> None:
+        if by == "store":
+            backup_store(url, str(target))
+        else:
+            with StateManager(url) as manager:
+                manager.backup(str(target))
+
+    with StateManager(url) as manager:
+        manager.global_state()["a"] = 1
+    make()
+    with StateManager(f"{scheme}:///{target}") as manager:
+        for number in range(5 if written else 0):
+            manager.global_state()["a"] = number
+    remove(target)
+    mark = Path(f"{target}.mark")
+    if written:
+        with pytest.raises(StoreError, match=r"backup\.mark already, left by"):
+            make()
+        assert not target.exists()
+        mark.unlink()
+    make()
+    assert check_store(f"{scheme}:///{target}") == []
+    with StateManager(f"{scheme}:///{target}") as manager:
+        assert manager.global_state()["a"] == 1
 
 
 # ------------------------------------------------------------ while others write
