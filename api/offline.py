@@ -91,8 +91,8 @@ def copy_store(
 def restore_store(backup: str, target: str, *, key: Key | None = None) -> None:
     """Put a backup in the place of a store that was removed; the backup stays.
 
-    While a `-wal` or `-journal` file that the removed store has left is there, this
-    refuses: remove that as well.
+    While a `-wal` or `-journal` file that the removed store has left holds something,
+    this refuses: remove that as well.
 
     Args:
         backup: URL of what `StateManager.backup` wrote.

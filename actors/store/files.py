@@ -15,10 +15,12 @@ from uuid import uuid4
 from stateward.actors.core.errors import StoreError
 from stateward.actors.store.marks import FileMark
 
-LOGS: Final = ("-wal", "-journal", ".redo")
+WAL: Final = "-wal"
+SHM: Final = "-shm"
+LOGS: Final = (WAL, "-journal", ".redo")
 """What the names of the logs that SQLite and we keep beside a store end with."""
 MARK: Final = ".mark"
-BESIDE: Final = ("", MARK, ".lock", ".redo", "-wal", "-shm")
+BESIDE: Final = ("", MARK, ".lock", ".redo", WAL, SHM)
 """What the names of the files of a store end with."""
 Identity = tuple[int, int]
 """Device and inode: two files with the same name differ in it."""
@@ -105,6 +107,8 @@ def made_whole(path: str, *, beside: Sequence[str] = ()) -> Iterator[Path]:
             yield part
             sync_all(part)
             refuse_existing(wanted, beside)
+            if beside:
+                clear_left(wanted)
             give_name(part, wanted)
             sync_folder(wanted.parent)
         finally:
@@ -133,8 +137,26 @@ def refuse_existing(path: Path, beside: Sequence[str]) -> None:
 
 def is_nothing(left: Path, end: str) -> bool:
     """Return whether what an earlier store has left beside itself is of no account."""
-    # Whoever has only looked into a store has made a mark that says nothing.
-    return end == MARK and not FileMark(str(left), read_only=True).newest
+    # Whoever has only looked into a store has made a mark that says nothing, and may
+    # have left an empty log, which SQLite removes only for who writes.
+    if end == MARK:
+        return not FileMark(str(left), read_only=True).newest
+    return end == WAL and is_plain(left) and not size_bytes(left)
+
+
+def is_plain(path: Path) -> bool:
+    """Return whether a file is at `path`, and not a link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
+def clear_left(path: Path) -> None:
+    """Remove the empty log, and its index, that an earlier SQLite store has left."""
+    # RACE: nothing is at `path`, so they are nobody's. Whoever makes a store there just
+    # now would have to open it as well, between two lines, to lose them.
+    for end in (WAL, SHM):
+        left = Path(f"{path}{end}")
+        if is_plain(left):
+            left.unlink(missing_ok=True)
 
 
 def give_name(part: Path, wanted: Path) -> None:

@@ -137,6 +137,19 @@ def test_backup_is_not_judged_by_the_mark_of_an_earlier_one(
         assert manager.global_state()["a"] == 1
 
 
+def test_backup_that_was_only_checked_makes_room_for_the_next(
+    url: str, scheme: str, tmp_path: Path
+) -> None:
+    """It was removed alone, and nothing that SQLite left beside it is in the way."""
+    target = tmp_path / "backup"
+    with StateManager(url) as manager:
+        manager.global_state()["a"] = 1
+        for _ in range(2):
+            backup_store(url, str(target))
+            assert check_store(f"{scheme}:///{target}") == []
+            remove(target)
+
+
 # ------------------------------------------------------------ while others write
 
 

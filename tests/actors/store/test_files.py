@@ -91,6 +91,36 @@ def test_giving_a_name_replaces_nothing(tmp_path: Path, kind: str, there: str) -
     assert there != "file" or wanted.read_text() == "Dear diary"
 
 
+def test_empty_log_of_an_earlier_store_is_removed(tmp_path: Path) -> None:
+    """As SQLite leaves it where it only read; with the index that belongs to it."""
+    target = tmp_path / "copy"
+    log, index = tmp_path / "copy-wal", tmp_path / "copy-shm"
+    log.touch()
+    index.write_bytes(b"an index")
+    with made_whole(str(target)) as part:
+        part.touch()
+    assert log.exists()
+    target.unlink()
+    write_backup(str(target), lambda part: Path(part).touch())
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("kind", ["log", "link", "folder"])
+def test_log_that_may_hold_something_is_refused(tmp_path: Path, kind: str) -> None:
+    """Nothing is removed then, nor anything made."""
+    log, index = tmp_path / "copy-wal", tmp_path / "copy-shm"
+    index.touch()
+    if kind == "log":
+        log.write_bytes(b"1")
+    elif kind == "link":
+        log.symlink_to(index)
+    else:
+        log.mkdir()
+    with pytest.raises(StoreError, match="copy-wal already, left by an earlier store"):
+        write_backup(str(tmp_path / "copy"), lambda part: Path(part).touch())
+    assert sorted(tmp_path.iterdir()) == [index, log]
+
+
 def test_name_is_given_where_a_file_can_have_only_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
