@@ -6,6 +6,7 @@ before its acknowledgement, and not synced itself: it outlives the process, and 
 loss can only leave an older one.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,13 @@ from struct import Struct
 from typing import Final
 from zlib import crc32
 
-from stateward.actors.core.errors import StoreError
+from stateward.actors.core.errors import StoreError, StoreFullError
 
 _SLOT: Final = Struct("<16sQI")
 """Id of the store, number of the commit, and the checksum of both."""
+SIZE: Final = 64
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says where there is no space left."""
 
 
 class FileMark:
@@ -57,18 +61,32 @@ class FileMark:
 
         Raises:
             StoreError: The file cannot be opened or made. Effect: none.
+            StoreFullError: There is no space for it. Effect: none.
         """
         self._id = store_id
         if not self._read_only:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             try:
                 self._file = os.open(self.path, flags, 0o600)
+                self._take_space(self._file)
             except OSError as error:
-                raise StoreError(
+                kind = StoreFullError if error.errno in FULL else StoreError
+                raise kind(
                     f"cannot open {self.path}: {error}", path=self.path
                 ) from error
         mine = (commit for found, commit in self._slots if found == store_id)
         return max(mine, default=0)
+
+    def _take_space(self, file: int) -> None:
+        """Have the file be as long as it will ever be.
+
+        Once a commit is made it is too late to find no space: nobody could be told of
+        it then.
+        """
+        # LIMIT: a disk that writes everything to a new place may have none left then.
+        size = os.fstat(file).st_size
+        if size < SIZE:
+            os.pwrite(file, bytes(SIZE - size), size)
 
     def advance(self, commit: int) -> None:
         """Note that `commit` outlives power loss, and is going to be acknowledged."""

@@ -1,5 +1,6 @@
 """Marks: the newest commit that was acknowledged, whatever became of one slot."""
 
+import errno
 import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,7 +9,8 @@ from typing import Final
 
 import pytest
 
-from stateward.actors.store.marks import FileMark
+from stateward import StateError, StateManager, StoreError, StoreFullError
+from stateward.actors.store.marks import SIZE, FileMark
 
 OURS: Final = b"a" * 16
 FOREIGN: Final = b"b" * 16
@@ -48,6 +50,49 @@ def test_mark_tells_the_newest_commit(path: Path) -> None:
         write(path, commit)
         assert read(path) == commit
     assert path.stat().st_size <= 64
+
+
+@pytest.mark.parametrize("there", [0, 28, 32, 60])
+def test_mark_takes_its_space_when_it_is_opened(path: Path, there: int) -> None:
+    """No commit finds that there is none left; what is noted already stays."""
+    write(path, 2)
+    before = path.read_bytes()
+    path.write_bytes(before[:there])
+    with opened(path):
+        assert path.stat().st_size == SIZE
+    assert path.read_bytes() == before[:there].ljust(SIZE, b"\0")
+    assert read(path) == (2 if there else 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, StoreFullError),
+        (errno.EDQUOT, StoreFullError),
+        (errno.EIO, StoreError),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["sqlite", "rocksdb"])
+def test_store_whose_mark_has_no_space_is_not_opened(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    number: int,
+    kind: type[StateError],
+) -> None:
+    """It is told before anything is written; with space there is a store."""
+    url = f"{scheme}:///{tmp_path}/state"
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, "told to")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stateward.actors.store.marks.os.pwrite", refuse)
+        with pytest.raises(kind, match=r"state\.mark.*told to") as told:
+            StateManager(url)
+        assert told.value.effect == "none"
+    with StateManager(url) as manager:
+        manager.global_state()["a"] = 1
 
 
 def test_mark_writes_its_slots_in_turn(path: Path) -> None:
