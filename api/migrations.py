@@ -5,6 +5,7 @@ reads or writes it: when it is loaded, or all at once by `StateManager.migrate`.
 the whole chain does to one owner is committed together, or nothing of it.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +34,12 @@ from stateward.transactions import Transaction
 
 VERSION_MAX: Final = (1 << 32) - 1
 """LIMIT: what an owner's head has room for."""
+LATER: Final = (
+    inspect.iscoroutinefunction,
+    inspect.isasyncgenfunction,
+    inspect.isgeneratorfunction,
+)
+"""Whether calling a function does nothing yet."""
 WORKFLOWS: Final = (WorkflowScope,)
 """What a migration is for that does not say so."""
 
@@ -192,7 +199,7 @@ class Migrations:
                 continue
             try:
                 event = _carry_out(migration, state, clock)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise MigrationError(
                     f"migration {migration.version} of {state.scope} failed: {error!r}",
                     scope=state.scope,
@@ -211,8 +218,14 @@ def check_migration(migration: object) -> None:
             f"{migration!r} is no migration: its version is {version!r}, not an "
             "integer >= 1"
         )
-    if isinstance(migration, type) or not callable(getattr(migration, "migrate", None)):
+    method = getattr(migration, "migrate", None)
+    if isinstance(migration, type) or not callable(method):
         raise UsageError(f"{migration!r} is no migration: it has no method `migrate`")
+    if any(is_kind(method) for is_kind in LATER):
+        raise UsageError(
+            f"migration {version} would do nothing: its `migrate` must be a plain "
+            "function, without `async` and `yield`"
+        )
     kinds = getattr(migration, "scopes", WORKFLOWS)
     owners = (WorkflowScope, GlobalScope, CustomScope)
     if not isinstance(kinds, tuple) or not all(kind in owners for kind in kinds):
@@ -235,7 +248,13 @@ def _sweep(state: OwnerState, clock: Clock) -> Iterator[Event]:
 def _carry_out(migration: Migration, state: OwnerState, clock: Clock) -> Event | None:
     """Return what one migration does, staged."""
     view = MigratedState(OneState(state, clock))
-    migration.migrate(view)
+    answer: object = migration.migrate(view)  # type: ignore[func-returns-value]  # it is to return nothing, and what others wrote may
+    if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise UsageError(
+            f"`migrate` returned a {type(answer).__name__}, which nobody awaits"
+        )
     command = view.finish()
     if command is None:
         return None
