@@ -51,7 +51,8 @@ from stateward.actors.store.store import DurableStore
 
 FORMAT: Final = 1
 HEADER: Final = {"stateward": "export", "format": FORMAT}
-NUMBER_MAX: Final = (1 << 64) - 1
+NUMBER_MAX: Final = (1 << 63) - 1
+"""LIMIT: of revisions; a store has room for as many again, for an owner to go on in."""
 VERSION_MAX: Final = (1 << 32) - 1
 _END: Final = ENTRIES + b"\xff"
 

@@ -1,6 +1,7 @@
 """Exports: lines of JSON that are all of a store, and a store again, exactly."""
 
 import hashlib
+import io
 import json
 import random
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from stateward.actors.store.names import entry_range, head_name
 from stateward.actors.store.records import entry_record
 from stateward.actors.store.rotation import rekey
 from stateward.actors.store.transfers import fill
+from stateward.offline import check_store, import_store
 from tests.actors.store.kept import (
     NEW,
     OLD,
@@ -313,9 +315,9 @@ def test_import_takes_lines_in_another_order_of_entries(
 EDITS: Final[dict[tuple[int, str], list[JsonValue]]] = {
     (0, "stateward"): ["import", 1],
     (0, "format"): [2, "1", 1.0, True],
-    (0, "floor"): [-1, 1.5, "1", None, True],
+    (0, "floor"): [1 << 63, (1 << 64) - 1, 1 << 64, -1, 1.5, "1", None, True],
     (3, "owner"): ["workflow:a:step:s:", "custom:rates:", "x", 5, None],
-    (3, "revision"): [-1, 1.5, "4", True, 3],
+    (3, "revision"): [1 << 63, (1 << 64) - 1, 1 << 64, -1, 1.5, "4", True, 3],
     (3, "entries"): [-1, 3, 5, 1.0, "4"],
     (3, "version"): [-1, 1 << 32, 0.0, None],
     (4, "scope"): ["workflow:b:", "", "x", 5, "workflow:%61:"],
@@ -361,6 +363,22 @@ def test_import_refuses_a_line_that_is_no_object(
     for index in range(len(lines)):
         edited = [*lines[:index], text, *lines[index + 1 :]]
         assert number_of_refusal(edited) == index + 1
+
+
+def test_import_takes_only_what_can_go_on(
+    unsummed: list[bytes], tmp_path: Path
+) -> None:
+    """With the largest revision and floor there may be, each owner can be written."""
+    edited = list(unsummed)
+    for index, field in ((0, "floor"), (3, "revision"), (4, "revision")):
+        line = json.loads(edited[index]) | {field: (1 << 63) - 1}
+        edited[index] = json.dumps(line).encode() + b"\n"
+    url = f"sqlite:///{tmp_path / 'new'}"
+    import_store(io.BytesIO(b"".join(edited)), url)
+    with StateManager(url) as manager:
+        for name in ("a", "new"):
+            assert manager.workflow_state(name).set("k", 1) >= 1 << 63
+    assert check_store(url) == []
 
 
 def test_import_takes_a_value_that_was_edited(
