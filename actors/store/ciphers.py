@@ -1,8 +1,9 @@
 """Ciphers: values sealed with authenticated encryption, AES-256-GCM of `cryptography`.
 
 What is sealed begins with the id of its key and a random nonce of 96 bits, and is bound
-to the name of its record and everything else in it, the revision included: it opens in
-no other place, and no older version of it passes for the newest.
+to the name of its record and everything else in it, the revision included: it opens
+under no other name, and with no other revision. Whether that is the newest one is told
+by the head, which is not sealed; and of which store it is, by nothing.
 
 Source: NIST SP 800-38D, "Galois/Counter Mode"; its section 8.3 allows one key for 2**32
 values with random nonces.
