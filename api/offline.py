@@ -1,5 +1,6 @@
 """Offline: what is done with stores that no manager has open."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.clock import SystemClock
 from stateward.actors.store.checking import Finding, Progress, inspect
 from stateward.actors.store.ciphers import Key
-from stateward.actors.store.exports import ImportedLines, write_export
+from stateward.actors.store.exports import Image, ImportedLines, write_export
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.transfers import copy, duplicate, fill, new_store
 from stateward.actors.store.urls import parse_url
@@ -88,7 +89,13 @@ def copy_store(
         return copy(store, parse_url(target), key=target_key, progress=on_progress)
 
 
-def restore_store(backup: str, target: str, *, key: Key | None = None) -> None:
+def restore_store(
+    backup: str,
+    target: str,
+    *,
+    key: Key | None = None,
+    on_progress: Progress | None = None,
+) -> None:
     """Put a backup in the place of a store that was removed; the backup stays.
 
     While a `-wal` or `-journal` file that the removed store has left holds something,
@@ -98,6 +105,7 @@ def restore_store(backup: str, target: str, *, key: Key | None = None) -> None:
         backup: URL of what `StateManager.backup` wrote.
         target: URL of the same scheme, where there is nothing yet.
         key: As of `StateManager`.
+        on_progress: Called with how many owners of how many have been read back.
 
     Raises:
         UsageError: The schemes are not the same.
@@ -113,16 +121,23 @@ def restore_store(backup: str, target: str, *, key: Key | None = None) -> None:
             "`copy_store` makes it of another one"
         )
     with closing(open_store(source, key=key, read_only=True)) as store:
-        duplicate(store, url, anew=True)
+        duplicate(store, url, anew=True, progress=on_progress)
 
 
-def backup_store(url: str, path: str, *, key: Key | None = None) -> None:
+def backup_store(
+    url: str,
+    path: str,
+    *,
+    key: Key | None = None,
+    on_progress: Progress | None = None,
+) -> None:
     """As `StateManager.backup`, of a store that another process may have open.
 
     Args:
         url: Of the store.
         path: Where; nothing may be there.
         key: As of `StateManager`.
+        on_progress: Called with how many owners of how many have been read back.
 
     Raises:
         CorruptStoreError: The store is damaged. Nothing is at `path` then.
@@ -133,7 +148,8 @@ def backup_store(url: str, path: str, *, key: Key | None = None) -> None:
     """
     source = parse_url(url)
     with closing(open_store(source, key=key, read_only=True)) as store:
-        duplicate(store, replace(source, path=path, text=path), anew=False)
+        target = replace(source, path=path, text=path)
+        duplicate(store, target, anew=False, progress=on_progress)
 
 
 def export_store(
@@ -153,13 +169,21 @@ def export_store(
         return write_export(store, file, progress=on_progress)
 
 
-def import_store(file: IO[bytes], url: str, *, key: Key | None = None) -> int:
+def import_store(
+    file: IO[bytes],
+    url: str,
+    *,
+    key: Key | None = None,
+    on_progress: Progress | None = None,
+) -> int:
     """Make a store of what an export holds; return how many owners there are.
 
     Args:
         file: What `StateManager.export` wrote, open for reading bytes.
         url: Where there is nothing yet.
         key: Seals the values; `None` leaves them readable.
+        on_progress: Called with how many bytes of how many have been read; never if it
+            cannot be told how many there are, as in a pipe.
 
     Raises:
         UsageError: It is no export, or not a whole one; names the line. Nothing is at
@@ -171,10 +195,33 @@ def import_store(file: IO[bytes], url: str, *, key: Key | None = None) -> int:
     """
     name = str(getattr(file, "name", "the export"))
     with new_store(parse_url(url), key=key) as store:
+        total = None if on_progress is None else bytes_ahead(file)
         lines = ImportedLines(file, name)
-        count, version = fill(store, lines.images())
+        images = lines.images()
+        if on_progress is not None and total is not None:
+            images = reported(lines, total, on_progress)
+        count, version = fill(store, images)
         store.ledger.raise_floor(lines.floor, version=version)
         return count
+
+
+def bytes_ahead(file: IO[bytes]) -> int | None:
+    """Return how many bytes there are to be read; `None` if that cannot be told."""
+    try:
+        here = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(here)
+    except (OSError, ValueError):  # a pipe, or what cannot be read from its end
+        return None
+    return end - here
+
+
+def reported(lines: ImportedLines, total: int, progress: Progress) -> Iterator[Image]:
+    """Yield every owner of an export, and tell how much of it has been read."""
+    for image in lines.images():
+        yield image
+        progress(lines.size, total)
+    progress(lines.size, total)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,6 +234,8 @@ class ImportedLines:
         """Of the lines before the one read last."""
         self._last = b""
         self._seen: set[OwnerScope] = set()
+        self.size = 0
+        """Bytes of the lines that have been read."""
         self.floor = 0
         """Revision that no owner which held nothing may begin below."""
 
@@ -285,6 +287,7 @@ class ImportedLines:
             raise self._error("it ends here, before its last line")
         self._digest.update(self._last)
         self._last = text
+        self.size += len(text)
         try:
             line = orjson.loads(text)
         except orjson.JSONDecodeError as error:

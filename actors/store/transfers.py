@@ -156,7 +156,13 @@ def copy(
     return count
 
 
-def duplicate(source: DurableStore, url: StoreUrl, *, anew: bool) -> None:
+def duplicate(
+    source: DurableStore,
+    url: StoreUrl,
+    *,
+    anew: bool,
+    progress: Progress | None = None,
+) -> None:
     """Write every record of a store, as it is at one moment, to another place.
 
     The records are copied as they are, and checked there. Not `Journal.backup`: an
@@ -167,6 +173,7 @@ def duplicate(source: DurableStore, url: StoreUrl, *, anew: bool) -> None:
         source: May be in use by another process.
         url: Of the same scheme, where there is nothing.
         anew: Whether it becomes a store of its own, of which no mark tells.
+        progress: Called with how many owners of how many have been checked.
 
     Raises:
         StoreError: There is something at `url`, or it cannot be made. Effect: none.
@@ -180,7 +187,7 @@ def duplicate(source: DurableStore, url: StoreUrl, *, anew: bool) -> None:
             copy_rows(source.ledger.journal, journal)
         opened = open_store(part, key=source.key, must_exist=True)
         with closing(opened) as store:
-            for finding in inspect(store):
+            for finding in inspect(store, progress=progress):
                 raise CorruptStoreError(f"{source.text} is damaged: {finding}")
             if anew:
                 # The marks of the store it replaces must count for nothing.

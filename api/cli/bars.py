@@ -6,7 +6,13 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bars
 
 Report: TypeAlias = Callable[[int, int], None]
@@ -14,13 +20,16 @@ Report: TypeAlias = Callable[[int, int], None]
 
 
 @contextmanager
-def bar(what: str, *, beside_output: bool = True) -> Iterator[Report]:
+def bar(
+    what: str, *, beside_output: bool = True, in_bytes: bool = False
+) -> Iterator[Report]:
     """Show on standard error how far the block is, until it ends.
 
     Args:
         what: Is being done. As long as nothing is reported, the bar only moves.
         beside_output: Whether what the block prints leaves room for a bar, if both go
             to one terminal.
+        in_bytes: Whether that is what is reported.
     """
     console = Console(stderr=True, highlight=False)
     on_terminal = os.isatty(1)
@@ -34,7 +43,7 @@ def bar(what: str, *, beside_output: bool = True) -> Iterator[Report]:
     bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if in_bytes else MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=console,
         transient=True,  # what came of it is told by the command

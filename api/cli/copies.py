@@ -29,8 +29,8 @@ def backup(context: click.Context, path: str, store: str) -> None:
         raise UsageError(f"{path!r} is a URL; a backup is written to a path")
     stores = stores_of(context)
     stores.check_kept(store)
-    with bar("backing up"):
-        backup_store(store, path, key=stores.key)
+    with bar("backing up") as report:
+        backup_store(store, path, key=stores.key, on_progress=report)
 
 
 @click.command(
@@ -51,8 +51,8 @@ def restore(context: click.Context, backup_url: str, target_url: str) -> None:
     stores = stores_of(context)
     stores.check_kept(backup_url)
     stores.check_kept(target_url, to_read=False)
-    with bar("restoring"):
-        restore_store(backup_url, target_url, key=stores.key)
+    with bar("restoring") as report:
+        restore_store(backup_url, target_url, key=stores.key, on_progress=report)
 
 
 @click.command(

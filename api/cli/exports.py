@@ -84,6 +84,6 @@ def import_(context: click.Context, file: IO[bytes], store: str) -> None:
     """
     stores = stores_of(context)
     stores.check_kept(store, to_read=False)
-    with bar("importing"):
-        count = import_store(file, store, key=stores.key)
+    with bar("importing", in_bytes=True) as report:
+        count = import_store(file, store, key=stores.key, on_progress=report)
     click.echo(f"imported {count} owners")

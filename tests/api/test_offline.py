@@ -1,4 +1,5 @@
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from stateward.actors.store.heads import Heads
 from stateward.actors.store.records import Head
 from stateward.moving import stores_of
 from stateward.offline import (
+    backup_store,
     check_store,
     copy_store,
     export_store,
@@ -142,6 +144,41 @@ def test_import_makes_what_was_exported(place: Place) -> None:
         assert check_store(url, key=key) == []
         assert exported(url, key=key) == export
         assert picture(url, key=key) == picture(place.url())
+
+
+def test_transfers_tell_how_far_they_are(place: Place, tmp_path: Path) -> None:
+    """By owners, each once it was read back; an import by bytes, up to all of them."""
+    told: list[tuple[int, int]] = []
+
+    def report(done: int, total: int) -> None:
+        told.append((done, total))
+
+    backup_store(place.url(), str(tmp_path / "backup"), on_progress=report)
+    restore_store(place.url("backup"), place.url("restored"), on_progress=report)
+    assert told == [(number, 4) for number in (1, 2, 3, 4)] * 2
+    told.clear()
+    export = exported(place.url())
+    file = io.BytesIO(b"something else\n" + export)
+    file.readline()
+    import_store(file, place.url("imported"), on_progress=report)
+    assert len(told) == 5
+    assert told == sorted(told)
+    assert 0 < told[0][0] < told[-1][0] == len(export)
+    assert {total for _, total in told} == {len(export)}
+
+
+def test_import_from_a_pipe_tells_nothing(place: Place) -> None:
+    """How much there is cannot be told before its end; it is imported all the same."""
+    export = exported(place.url())
+    told: list[tuple[int, ...]] = []
+    ends = os.pipe()
+    with os.fdopen(ends[0], "rb") as out, os.fdopen(ends[1], "wb") as into:
+        into.write(export)
+        into.close()
+        url = place.url("imported")
+        assert import_store(out, url, on_progress=lambda *it: told.append(it)) == 4
+    assert exported(url) == export
+    assert told == []
 
 
 def test_restored_store_goes_on(place: Place) -> None:

@@ -37,6 +37,14 @@ def test_bar_tells_how_much_is_done(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("terminal")
+def test_bar_tells_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where bytes are reported they are told with a unit; at first there is none."""
+    with bar("doing", in_bytes=True) as report:
+        report(2_000_000, 3_000_000)
+    assert "2.0/3.0 MB" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("terminal")
 def test_bar_leaves_the_terminal_to_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """`stateward backup`, `restore` and `copy`: stores made of other stores."""
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from stateward.actors.store.opening import open_store
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.transfers import ROWS
 from stateward.actors.store.urls import parse_url
+from stateward.cli import copies, exports
+from stateward.cli.bars import Report
 from stateward.offline import backup_store, check_store
 from tests.api.cli.processes import (
     SCHEMES,
@@ -42,6 +44,31 @@ def test_backup_holds_what_was_there_at_one_moment(url: str, tmp_path: Path) -> 
     assert exported(beside(url, "backup")) == then
     assert check_store(beside(url, "backup")) == []
     assert leftovers(tmp_path) == []
+
+
+def test_transfers_show_how_far_they_are(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar of each command is told how much of how much is done."""
+    told: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def noted(what: str, **_: bool) -> Iterator[Report]:
+        yield lambda done, total: told.append((what, done, total))
+
+    for module in (copies, exports):
+        monkeypatch.setattr(module, "bar", noted)
+    fill(url)
+    file = tmp_path / "file"
+    file.write_bytes(exported(url))
+    size = file.stat().st_size
+    for last, *command in (
+        (("backing up", 4, 4), "backup", str(tmp_path / "backup"), "--store", url),
+        (("restoring", 4, 4), "restore", beside(url, "backup"), beside(url, "again")),
+        (("importing", size, size), "import", str(file), "--store", beside(url, "new")),
+    ):
+        assert invoke(None, *command).exit_code == 0
+        assert told[-1] == last
 
 
 @pytest.mark.slow
