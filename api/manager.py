@@ -104,6 +104,7 @@ class StateManager(Resumption, Upkeep):
             StoreFormatError: The store is of a newer version, or none of ours.
             WrongKeyError: The store is sealed with another key, or not at all.
             CorruptStoreError: The store has lost what had been acknowledged.
+            StoreFullError: There is no space left for its mark. Effect: none.
             StoreError: The store cannot be opened. Effect: none.
         """
         check_options(limits, clock, dispatcher, idle_timeout, ask_timeout)
