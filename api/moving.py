@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -13,11 +13,9 @@ from stateward.actors.core.errors import (
     CommitFailedError,
     InvariantError,
     StateError,
-    StoreError,
     StorePoisonedError,
     UsageError,
 )
-from stateward.actors.core.ports import Store
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import RETIRED, OwnerState
 from stateward.actors.runtime.guard import check_may_wait
@@ -27,6 +25,14 @@ from stateward.actors.store.batches import Seal
 from stateward.actors.store.checking import Progress
 from stateward.actors.store.ciphers import Key
 from stateward.actors.store.departures import forget, forget_all
+from stateward.actors.store.handovers import (
+    check_free,
+    conclude,
+    join,
+    reopen,
+    send_on,
+    under_way,
+)
 from stateward.actors.store.opening import open_store
 from stateward.actors.store.store import DurableStore
 from stateward.actors.store.urls import MEMORY, parse_url
@@ -135,13 +141,15 @@ class _Job:
         if placement.target is None:
             self._begin(placement)
         elif placement.target.text != self._url:
-            raise UsageError(_under_way(placement.target.text))
+            raise UsageError(under_way(placement.target.text))
         self._settle_all(placement)
+        self._reopen(placement)
         self._engine.place(partial(_set, rollout=self._rollout))
         vault_of(self._engine).wait_for_loads()
         failure = self._move_all(placement, mover.misplaced, mover.move)
         if failure is not None:
             raise failure
+        self._settle_all(placement)
         complete = self._rollout == 1 and not self.stopped
         if self._rollout in (0, 1) and not self.stopped:
             self._end(placement, complete=complete)
@@ -168,32 +176,25 @@ class _Job:
             if origin is None:
                 self._check_apart(target)
             else:
-                self._join(origin, target)
+                join(origin, target, self._url, committer_of(self._engine).perform)
             self._engine.place(partial(_set, target=target))
         except BaseException:
             target.close()
             raise
 
+    def _reopen(self, placement: Placement) -> None:
+        """Have a share be able to go back, though all had been moved."""
+        if self._rollout < 1 and placement.origin is not None:
+            origin = cast("DurableStore", placement.origin)
+            target = cast("DurableStore", placement.target)
+            reopen(origin, target, committer_of(self._engine).perform)
+
     def _check_apart(self, target: DurableStore) -> None:
         """Raise if a store holds something that is in memory as well."""
-        target.ledger.check_whole()
+        check_free(target)
         for scope, state in list(self._engine.directory.states.items()):
             if not state.is_empty():
                 check_apart(scope, target)
-
-    def _join(self, origin: DurableStore, target: DurableStore) -> None:
-        """Have two stores be parts of one move, perhaps one that was interrupted."""
-        mine, moved_to = origin.ledger.about.id.hex(), origin.ledger.about.moved_to
-        theirs = target.ledger.about.origin
-        if theirs != mine:
-            if moved_to not in (None, self._url):
-                raise UsageError(_under_way(moved_to))
-            target.ledger.check_whole()
-            if next(target.heads.all(), None) is not None:
-                raise StoreError(f"{target.text} holds state of its own")
-            perform = committer_of(self._engine).perform
-            perform(partial(origin.ledger.note, moved_to=self._url))
-            target.ledger.note(origin=mine)
 
     def _settle_all(self, placement: Placement) -> None:
         """Find out where the owner is whose switch was broken off, and clear up.
@@ -215,6 +216,8 @@ class _Job:
                     f"{store.text} takes no writes until it is reopened: "
                     f"{store.ledger.poisoned}"
                 )
+            if store.ledger.about.arrived is not None:
+                perform(partial(store.ledger.note, arrived=None))
             while perform(store.clear_some):
                 pass
 
@@ -282,16 +285,20 @@ class _Job:
         target = cast("DurableStore", placement.target)
         origin = cast("DurableStore | None", placement.origin)
         perform = committer_of(self._engine).perform
-        kept = target if complete else origin
+        kept, left = (target, origin) if complete else (origin, target)
         if kept is not None:
-            self._conclude(kept, placement)
-        left: Any = self._engine.place(partial(_finish, complete=complete))
+            self._forget_departed(kept)
+            conclude(kept, left, placement.floor, perform)
+        self._engine.place(partial(_finish, complete=complete))
         if left is None:
             return
-        if not complete:
-            # Of no concern to anybody but who uses it for something else one day.
-            with suppress(CommitFailedError):
-                perform(partial(forget_all, left))
+        # Of no concern to anybody but who opens it by itself one day.
+        with suppress(CommitFailedError):
+            perform(
+                partial(forget_all, left)
+                if kept is None
+                else partial(send_on, left, kept)
+            )
 
         def let_go() -> None:
             committer_of(self._engine).forget(left)
@@ -299,8 +306,8 @@ class _Job:
 
         perform(let_go)
 
-    def _conclude(self, store: DurableStore, placement: Placement) -> None:
-        """Have a store be whole by itself: what went away from it and ended is gone."""
+    def _forget_departed(self, store: DurableStore) -> None:
+        """Have a store know nothing of what went away from it, and ended elsewhere."""
         vault, perform = vault_of(self._engine), committer_of(self._engine).perform
         states = self._engine.directory.states
         while perform(store.clear_some):
@@ -309,10 +316,6 @@ class _Job:
             # RACE: whoever loads it meanwhile has read that it has moved.
             with vault.loading_of(scope):
                 perform(partial(_forget, store, scope, states.get(scope)))
-        whole = replace(store.ledger.about, origin=None, moved_to=None)
-        # Nothing may begin below what the other store has come to.
-        write = partial(store.ledger.write, {}, sync=True, about=whole)
-        perform(partial(write, floor=placement.floor))
 
 
 def _forget(store: DurableStore, scope: OwnerScope, state: OwnerState | None) -> None:
@@ -327,26 +330,19 @@ def _is_kept(state: OwnerState, store: DurableStore) -> bool:
     return seal is not None and seal.store is store
 
 
-def _under_way(url: str | None) -> str:
-    done = "finish it with rollout=1, or take it back with rollout=0"
-    return f"a move to {url} is under way; {done}"
-
-
 def _set(placement: Placement, **changes: Any) -> None:
     """Change a placement, in a turn of the supervisor."""
     for name, value in changes.items():
         setattr(placement, name, value)
 
 
-def _finish(placement: Placement, *, complete: bool) -> Store | None:
-    """End a move in a turn of the supervisor; return the store that is not used now."""
-    left = placement.origin if complete else placement.target
+def _finish(placement: Placement, *, complete: bool) -> None:
+    """End a move in a turn of the supervisor."""
     if complete:
         placement.origin = placement.target
     placement.target, placement.rollout = None, 0.0
     placement.void.clear()
     placement.moving.clear()
-    return left
 
 
 def vault_of(engine: "Engine") -> "Vault":

@@ -46,14 +46,15 @@ class Upkeep:
 
         Workflow by workflow is written there, read back, and switched. Readers notice
         nothing. A writer waits while its workflow is switched, not while it is written.
-        The first store keeps nothing of what has moved, and refuses to serve it alone.
+        The first store keeps nothing of what has moved, and refuses to serve it alone;
+        once all has moved it serves nothing, and names the other one.
 
         With a `rollout` below 1 only a share of the workflows moves, chosen by their
         ids: always the same ones, and with a larger share these and others. New ones
         begin where they belong. Call it again with a larger share to go on, with a
         smaller one to have some back, with 0 to have all back. Global and custom state
         moves at 1, and then the first store is closed. After a restart in between, open
-        the first store and call this again.
+        the first store and call this again, also if it may have been over.
 
         Args:
             url: Of the store to move to, made if it is not there.

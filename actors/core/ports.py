@@ -232,6 +232,10 @@ class Store(Protocol):
         """What errors call it: its URL."""
         ...
 
+    def check_here(self) -> None:
+        """Raise `StoreError` if all of it has been moved to another store."""
+        ...
+
     def load(self, state: "OwnerState", *, anew: bool = False) -> None:
         """Fill a new state with what is stored of its owner.
 

@@ -93,7 +93,13 @@ class Placement:
         return max([self.least, *(store.floor for store in self.stores())])
 
     def usages(self) -> Iterator[tuple[OwnerScope, int, int, int]]:
-        """Yield what each owner in a store holds; see `Store.usages`."""
+        """Yield what each owner in a store holds; see `Store.usages`.
+
+        Raises:
+            StoreError: The only store is one that all was moved from.
+        """
+        if self.origin is not None and self.target is None:
+            self.origin.check_here()
         for store in self.stores():
             for usage in store.usages():
                 if not self._is_void(usage[0], store):

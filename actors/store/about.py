@@ -37,8 +37,14 @@ class About:
     """Id of the store whose owners are being moved here; `None` once all are."""
     moved_to: str | None = None
     """URL of the store that owners are being moved to."""
+    left_for: str | None = None
+    """URL of the store that all has been moved to: nothing is here, or begins here."""
+    came_from: str | None = None
+    """Id of the store that all was in before, and has been moved here from."""
     leaving: bytes | None = None
     """Owner, by its part of names, that may be there already."""
+    arrived: bytes | None = None
+    """Owner, by its part of names, that came back, and may be where it was as well."""
     clearing: bytes | None = None
     """Owner, by its part of names, whose entries count for nothing any more."""
 
@@ -49,10 +55,10 @@ def about_row(about: About) -> dict[bytes, bytes]:
     # What is as usual is not written.
     if about.version:
         fields["version"] = about.version
-    for name in ("origin", "moved_to"):
+    for name in ("origin", "moved_to", "left_for", "came_from"):
         if (text := getattr(about, name)) is not None:
             fields[name] = text
-    for name in ("token", "leaving", "clearing"):
+    for name in ("token", "leaving", "arrived", "clearing"):
         if (data := getattr(about, name)) is not None:
             fields[name] = data.hex()
     return {FORMAT_NAME: guard(FORMAT_NAME, orjson.dumps(fields))}
@@ -75,7 +81,10 @@ def parse_about(record: bytes) -> About:
             token=data("token"),
             origin=fields.get("origin"),
             moved_to=fields.get("moved_to"),
+            left_for=fields.get("left_for"),
+            came_from=fields.get("came_from"),
             leaving=data("leaving"),
+            arrived=data("arrived"),
             clearing=data("clearing"),
         )
     except (KeyError, TypeError, ValueError) as error:

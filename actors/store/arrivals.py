@@ -131,7 +131,9 @@ class Arrival:
         wanted = dict(rows)
         if head.entries:
             wanted[seal.head_name] = head_record(seal.head_name, head)
-        about = replace(store.ledger.about, clearing=None)
+        # The other one has yet to note that the owner is not there any more.
+        arrived = owner_name(self._scope) if store.ledger.shared else None
+        about = replace(store.ledger.about, clearing=None, arrived=arrived)
         store.write(rows, [(seal, head)], sync=True, about=about)
         if any(store.ledger.journal.get(name) != row for name, row in wanted.items()):
             raise CorruptStoreError(

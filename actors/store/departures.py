@@ -27,12 +27,17 @@ def forget(store: DurableStore, scope: OwnerScope, seal: Seal | None = None) -> 
         store.write({}, [(seal, after)], sync=False)
 
 
-def forget_all(store: DurableStore) -> None:
-    """Have a store be whole by itself, which nobody uses: what went away is gone."""
+def forget_departed(store: DurableStore) -> None:
+    """Have a store know of nothing that has moved away; nobody uses it."""
     while store.clear_some():
         pass
     for scope in store.heads.moved():
         forget(store, scope)
+
+
+def forget_all(store: DurableStore) -> None:
+    """Have a store be whole by itself, which nobody uses: what went away is gone."""
+    forget_departed(store)
     store.ledger.note(origin=None, moved_to=None)
 
 

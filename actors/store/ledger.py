@@ -13,7 +13,8 @@ from stateward.actors.core.errors import (
     StoreFormatError,
     StorePoisonedError,
 )
-from stateward.actors.core.ports import Journal
+from stateward.actors.core.ports import IN_MEMORY, Journal
+from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.store.about import (
     FORMAT,
     FORMAT_NAME,
@@ -25,6 +26,7 @@ from stateward.actors.store.about import (
     parse_progress,
     progress_row,
 )
+from stateward.actors.store.names import head_name, owner_name
 from stateward.actors.store.records import DamagedError
 
 _ANY: Final = b"\xff" * 16
@@ -86,6 +88,8 @@ class Ledger:
         self.read_only = read_only
         self.poisoned: str | None = None
         """Why no commit is taken any more."""
+        self.alone = True
+        """Whether a move that is noted is not known to have begun just now."""
         self._mark = mark
         try:
             record = journal.get(FORMAT_NAME)
@@ -206,6 +210,49 @@ class Ledger:
             raise StoreError(
                 f"another store is being moved to {self.text}: open that, and call "
                 "`persist_to` with this"
+            )
+
+    @property
+    def shared(self) -> bool:
+        """Whether some of it may be in another store by now."""
+        # What went back to memory is gone with it.
+        return self.about.moved_to not in (None, IN_MEMORY)
+
+    def check_stays(self, scope: OwnerScope) -> None:
+        """Raise `StoreError` if a crash has left open whether an owner is here."""
+        about = self.about
+        if about.leaving is not None and about.leaving == owner_name(scope):
+            raise StoreError(
+                f"{scope} may have moved from {self.text} to {about.moved_to}: call "
+                "`persist_to` with that",
+                scope=scope,
+            )
+
+    def check_alone(self, scope: OwnerScope) -> None:
+        """Raise `StoreError` if an owner may be elsewhere, or as well, or begin there.
+
+        That is so in the half of a move that was interrupted.
+        """
+        about, head = self.about, head_name(scope)
+        if (self.alone and self.shared) and (
+            about.arrived == owner_name(scope) or self.journal.get(head) is None
+        ):
+            raise StoreError(
+                f"{scope} may be in {about.moved_to}, where some of {self.text} was "
+                "moved to: call `persist_to` with that",
+                scope=scope,
+            )
+
+    def check_here(self) -> None:
+        """Raise `StoreError` if all of it has been moved to another store."""
+        about = self.about
+        if about.left_for is not None:
+            what = "open that"
+            if about.moved_to is not None:
+                # The other one may not be whole yet.
+                what = "call `persist_to` with that, to end the move"
+            raise StoreError(
+                f"all of {self.text} was moved to {about.left_for}: {what}"
             )
 
     def note(self, **changes: Any) -> None:

@@ -12,7 +12,6 @@ from stateward.actors.core.errors import (
     StoreError,
     StoreFormatError,
 )
-from stateward.actors.core.ports import IN_MEMORY
 from stateward.actors.core.scopes import OwnerScope
 from stateward.actors.core.state import Event, OwnerState
 from stateward.actors.store.about import About
@@ -121,7 +120,10 @@ class DurableStore:
         prefix, stop = entry_range(scope)
         name = head_name(scope)
         offset = self.offset
-        self._check_stays(scope)
+        self.ledger.check_here()
+        self.ledger.check_stays(scope)
+        if not anew:
+            self.ledger.check_alone(scope)
         try:
             head = self.heads.find(scope)
             found, revisions = Head(), list[int]()
@@ -182,7 +184,7 @@ class DurableStore:
             CorruptStoreError: Its head is damaged.
             StoreError: It may be in another store. Effect: none.
         """
-        self._check_stays(scope)
+        self.ledger.check_stays(scope)
         try:
             head = self.heads.find(scope)
         except DamagedError as error:
@@ -190,16 +192,6 @@ class DurableStore:
                 f"{self.text}: the head of {scope} is damaged: {error}", scope=scope
             ) from error
         return None if head is None or head.moved else head.revision
-
-    def _check_stays(self, scope: OwnerScope) -> None:
-        """Raise if a crash has left open whether an owner is here."""
-        leaving, moved_to = self.ledger.about.leaving, self.ledger.about.moved_to
-        if leaving is not None and leaving == owner_name(scope):
-            raise StoreError(
-                f"{scope} may have moved from {self.text} to {moved_to}: call "
-                "`persist_to` with that",
-                scope=scope,
-            )
 
     def usages(self) -> Iterator[tuple[OwnerScope, int, int, int]]:
         """Yield each owner that holds anything: scope, keys, bytes, and all records.
@@ -320,14 +312,16 @@ class DurableStore:
         """Return the owner that a part of names stands for."""
         return parse_owner(ENTRIES + owner)[0]
 
+    def check_here(self) -> None:
+        """Raise `StoreError` if all of it has been moved to another store."""
+        self.ledger.check_here()
+
     def check_complete(self) -> None:
         """Raise `StoreError` if a move has left some of it in another store."""
         self.ledger.check_whole()
+        self.ledger.check_here()
         about = self.ledger.about
-        # What went back to memory is gone with it.
-        if about.moved_to not in (None, IN_MEMORY) and (
-            about.leaving is not None or self.heads.moved()
-        ):
+        if self.ledger.shared and (about.leaving is not None or self.heads.moved()):
             raise StoreError(
                 f"some of {self.text} was moved to {about.moved_to}: open it, and call "
                 "`persist_to` with that, to have all of it in one"

@@ -1,5 +1,7 @@
 """A live manager moves to another store: nothing is lost, doubled or brought back."""
 
+from contextlib import suppress
+
 import pytest
 
 from stateward import (
@@ -217,6 +219,67 @@ def test_first_store_refuses_what_has_moved(disks: Disks) -> None:
         assert all(disks.second in text for text in refusals)
         with pytest.raises(UsageError, match="under way"):
             manager.persist_to(f"sqlite:///{disks.folder}/2x1")
+
+
+def test_first_store_takes_nothing_new_while_some_has_moved(disks: Disks) -> None:
+    """What begins in it could be one that has begun in the other store meanwhile."""
+    with StateManager(disks.first) as manager:
+        manager.workflow_state("w0")["n"] = 0
+        manager.persist_to(disks.second, rollout=0.9)
+        began = [f"new{n}" for n in range(8)]
+        for name in began:
+            manager.workflow_state(name)["n"] = 1
+    with StateManager(disks.first) as manager:
+        for name in (*began, "other"):
+            with suppress(StoreError):
+                assert manager.workflow_state(name)["n"] == 1, "it is there already"
+        with pytest.raises(StoreError, match=f"may be in {disks.second}"):
+            manager.workflow_state("other")["n"] = 2
+        manager.persist_to(disks.second)
+        for name in began:
+            assert manager.workflow_state(name)["n"] == 1
+
+
+def test_store_that_was_left_serves_nothing_and_says_where_all_is(
+    disks: Disks,
+) -> None:
+    """Whoever opens the old URL by mistake does not begin anew there."""
+    with StateManager(disks.first) as manager:
+        fill(manager)
+        manager.persist_to(disks.second)
+        expected = everything(manager)
+    with StateManager(disks.first) as manager:
+        for name in ("w1", "new"):
+            with pytest.raises(StoreError, match=f"{disks.second}: open that"):
+                manager.workflow_state(name)["n"] = 7
+        for use in (manager.workflow_ids, manager.stats, manager.run_ids):
+            with pytest.raises(StoreError, match=f"{disks.second}: open that"):
+                use()
+        report = manager.persist_to(disks.second)
+        assert (report.owners, report.complete) == (0, True)
+        assert everything(manager) == expected
+
+
+def test_store_that_was_left_can_be_moved_back_into(disks: Disks) -> None:
+    """It is as good as a new one, but for revisions, which are not used again."""
+    with StateManager(disks.first) as manager:
+        fill(manager)
+        newest = manager.workflow_state("w1").set("n", 1)
+        assert manager.persist_to(disks.second).complete
+        manager.drop_workflow("w1")
+        assert manager.persist_to(disks.first, rollout=0.5).owners
+        assert not manager.persist_to(disks.first, rollout=0).complete
+        assert manager.persist_to(disks.first).complete
+        expected = everything(manager)
+    with StateManager(disks.first) as manager:
+        assert everything(manager) == expected
+        assert manager.workflow_state("w1").set("n", 2) > newest
+        assert manager.check() == []
+    with (
+        StateManager(disks.second) as manager,
+        pytest.raises(StoreError, match=f"{disks.first}: open that"),
+    ):
+        manager.workflow_ids()
 
 
 def test_half_filled_target_is_refused_alone(disks: Disks) -> None:

@@ -1,6 +1,6 @@
 """A move that is broken off anywhere loses nothing, and can be finished."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -28,7 +28,9 @@ class Crashes:
         """Take a picture whenever one of `disks` commits."""
         self.disks = disks
         self.told: dict[str, int] = {}
-        self.left: list[tuple[Any, Any, list[bytes], dict[str, int]]] = []
+        self.urls = disks.first, disks.second
+        """Of the store that is moved from, and of the other one."""
+        self.left: list[tuple[Any, list[bytes], dict[str, int], tuple[str, str]]] = []
         for journal in disks.journals:
             journal.before = self.note
 
@@ -36,7 +38,8 @@ class Crashes:
         """Take a picture, killed and powerless in turn."""
         one, two = self.disks.journals
         left = one.crash(), two.crash()
-        self.left.append((*left, self.disks.marks(), dict(self.told)))
+        if left[1]._rows:  # or there is no second store yet
+            self.left.append((left, self.disks.marks(), dict(self.told), self.urls))
 
     def write(self, manager: StateManager) -> None:
         """Have every workflow change, and one come and go."""
@@ -60,52 +63,118 @@ def counted(manager: StateManager) -> dict[str, int]:
     return found
 
 
-def check_crash(disks: Disks, told: dict[str, int]) -> None:
-    """Raise unless the move can be finished, and then all is there once."""
+def serves(url: str) -> bool:
+    """Return whether a store takes something new, with no other beside it."""
     try:
-        with StateManager(disks.second) as manager:
-            found = counted(manager)
-        if found:
-            assert found == told
-            return  # It was over.
+        with StateManager(url) as manager:
+            manager.workflow_state("new")["n"] = 0
+            manager.drop_workflow("new")
     except StoreError:
-        pass  # It is the half of a move.
-    # Alone it serves only what is certainly here, which may end, and stays so.
-    with StateManager(disks.first) as manager, suppress(StoreError):
-        manager.drop_workflow("w1")
-        told = {name: told[name] for name in told if name != "w1"}
-    with StateManager(disks.first) as manager:
-        report = manager.persist_to(disks.second)
-        assert report.complete
-        assert counted(manager) == told
-    with StateManager(disks.second) as manager:
+        return False
+    return True
+
+
+def check_whole(kept: str, left: str, told: dict[str, int]) -> None:
+    """Raise unless one store has everything, and the other one says so."""
+    with StateManager(kept) as manager:
         assert counted(manager) == told
         assert manager.check() == []
+    with StateManager(left) as manager:
+        for use in (manager.workflow_ids, manager.stats, manager.global_state().clear):
+            with pytest.raises(StoreError, match=f"all of .* {kept}: open that"):
+                use()
+    assert serves(kept)
+    assert not serves(left)
 
 
-@pytest.mark.slow
-def test_crash_at_any_commit_of_a_move_loses_nothing(disks: Disks) -> None:
-    """Wherever it is broken off, the first store and the same call finish it."""
-    with StateManager(disks.first) as manager:
+def finish(first: str, second: str, told: dict[str, int]) -> None:
+    """Go on with the move to its end."""
+    # Alone it serves only what is certainly here, which may end, and stays so.
+    with StateManager(first) as manager, suppress(StoreError):
+        manager.drop_workflow("w1")
+        told = {name: told[name] for name in told if name != "w1"}
+    with StateManager(first) as manager:
+        assert manager.persist_to(second).complete
+        assert counted(manager) == told
+    check_whole(second, first, told)
+
+
+def take_back(first: str, second: str, told: dict[str, int]) -> None:
+    """Undo the move."""
+    with StateManager(first) as manager:
+        manager.persist_to(second, rollout=0)
+        assert counted(manager) == told
+        newest = int(manager.workflow_state("w1").increment("n"))
+    check_whole(first, second, told | {"w1": newest})
+
+
+def open_second(first: str, second: str, told: dict[str, int]) -> None:
+    """Open the second store alone: it is the whole, or nothing, or refused."""
+    # Nobody must begin something in either that the other knows nothing of.
+    assert told["w0"] == 0 or not (serves(first) and serves(second))
+    try:
+        with StateManager(second) as manager:
+            found = counted(manager)
+    except StoreError:
+        return  # It is the half of a move, which is finished from the first.
+    if found:
+        assert found == told
+    else:
+        assert told["w0"] == 0, "it was new, and the first move had not begun"
+        with StateManager(first) as manager:
+            assert counted(manager) == told
+
+
+def check_crash(disks: Disks, told: dict[str, int]) -> None:
+    """Raise unless the move can be finished, or was, and then all is there once."""
+    finish(disks.first, disks.second, told)
+
+
+def crashes_of_moves(disks: Disks) -> Crashes:
+    """Move there, and from the first store part of the way back, and at last back."""
+    crashes = Crashes(disks)
+    first, second = disks.first, disks.second
+
+    def move(manager: StateManager, url: str, rollout: float = 1) -> None:
+        def write(*_: int) -> None:
+            crashes.write(manager)
+
+        manager.persist_to(url, rollout=rollout, on_progress=write)
+
+    with StateManager(first) as manager:
         fill(manager)
         manager.workflow_state("gone")["n"] = 0
         manager.global_state().clear()
-        crashes = Crashes(disks)
         crashes.told.update(dict.fromkeys(("w0", "w1", "w2", "w3", "gone"), 0))
         crashes.told["large"] = 3
-        manager.persist_to(
-            disks.second,
-            rollout=0.6,
-            on_progress=lambda *_: crashes.write(manager),
-        )
-        manager.persist_to(disks.second, rollout=0.1)
-        manager.persist_to(disks.second, on_progress=lambda *_: crashes.write(manager))
+        move(manager, second, 0.6)
+        manager.persist_to(second, rollout=0.1)
+        move(manager, second)
         crashes.write(manager)
-    assert len(crashes.left) > 60
-    for one, two, marks, told in crashes.left:
-        if not list(two._rows):
-            continue
-        check_crash(disks.after((one, two), marks), told)
+    with StateManager(first) as manager:  # as if nobody knew that it was over
+        move(manager, second, 0.1)
+        move(manager, second)
+        crashes.write(manager)
+        crashes.urls = second, first
+        move(manager, first, 0.6)
+        move(manager, first, 0)
+        crashes.write(manager)
+        move(manager, first)
+        crashes.write(manager)
+    return crashes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("go_on", [finish, take_back, open_second])
+def test_crash_at_any_commit_of_a_move_loses_nothing(
+    disks: Disks, go_on: Callable[[str, str, dict[str, int]], None]
+) -> None:
+    """Wherever it is broken off, there is a way to the end, and one back."""
+    left = crashes_of_moves(disks).left
+    assert len(left) > 150
+    for journals, marks, told, urls in left:
+        disks.after(journals, marks)
+        go_on(*urls, told)
 
 
 # ----------------------------------------------------------------------- failures

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import pytest
 
-from stateward import StateManager, StoreError
+from stateward import StateManager
 from tests.guarantees.test_kill import child, report
 
 THREADS: Final = 3
@@ -93,14 +93,7 @@ def found_in(manager: StateManager) -> Counter[str]:
 
 
 def left_by(first: str, second: str, durability: Any) -> Counter[str]:
-    """Have the move be finished by whoever comes next; return what is there."""
-    try:
-        with StateManager(second, durability=durability) as manager:
-            found = found_in(manager)
-            if found:
-                return found  # It was over.
-    except StoreError:
-        pass  # It is the half of a move.
+    """Have whoever comes next end the move, or find it over; return what is there."""
     with StateManager(first, durability=durability) as manager:
         assert manager.persist_to(second).complete
         return found_in(manager)

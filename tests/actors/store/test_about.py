@@ -30,7 +30,10 @@ abouts: Final = st.builds(
     token=st.none() | st.binary(),
     origin=st.none() | st.text(),
     moved_to=st.none() | st.text(),
+    left_for=st.none() | st.text(),
+    came_from=st.none() | st.text(),
     leaving=st.none() | st.binary(),
+    arrived=st.none() | st.binary(),
     clearing=st.none() | st.binary(),
 )
 

@@ -27,6 +27,9 @@ def test_owner_that_is_forgotten_begins_anew_above(tmp_path: Path) -> None:
             loaded(store, A)
         forget(store, A)
         forget(store, A)  # It has been, and so has what was never there.
+        with pytest.raises(StoreError, match="may be in"):
+            loaded(store, A)  # It could begin there too.
+        store.ledger.note(moved_to=None)
         state = loaded(store, A)
         assert (state.is_empty(), state.revision >= newest) == (True, True)
         assert loaded(store, B).keys > 0
