@@ -211,11 +211,7 @@ class _Job:
         elif self._rollout == 0:
             return  # To memory, from where nothing may be written any more.
         for store in stores:
-            if store.ledger.poisoned is not None:
-                raise StorePoisonedError(
-                    f"{store.text} takes no writes until it is reopened: "
-                    f"{store.ledger.poisoned}"
-                )
+            store.ledger.check_writable()
             if store.ledger.about.arrived is not None:
                 perform(partial(store.ledger.note, arrived=None))
             while perform(store.clear_some):
