@@ -380,8 +380,7 @@ def test_what_is_no_whole_export_is_refused(
     place = Place("sqlite", tmp_path)
     with StateManager(place.url(), clock=SimulatedClock()) as manager:
         fill(manager)
-    before = place.names()
-    lines = exported(place.url()).splitlines(keepends=True)
+    before, lines = place.names(), exported(place.url()).splitlines(keepends=True)
     with pytest.raises(UsageError, match="the export"):
         import_store(io.BytesIO(b"".join(change(lines))), place.url("import"))
     assert place.names() == before
@@ -390,8 +389,7 @@ def test_what_is_no_whole_export_is_refused(
 def test_export_is_lines_of_json(place: Place) -> None:
     """Each is an object that says whose entry it is, and the last counts the others."""
     lines = [orjson.loads(line) for line in exported(place.url()).splitlines()]
-    assert lines[0]["stateward"] == "export"
-    assert lines[-1]["end"] == len(lines) - 2
+    assert (lines[0]["stateward"], lines[-1]["end"]) == ("export", len(lines) - 2)
     entries = {(it["scope"], it["key"]): it for it in lines if "key" in it}
     nested = VALUES.index([[1, 1.0], {"": [None]}])
     for prefix in ("workflow:a%3Ab%25:", "workflow:a%3Ab%25:step:s%3A:"):
