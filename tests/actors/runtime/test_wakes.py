@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from stateward.actors.core.state import OwnerState
 from stateward.actors.runtime.inbox import Deferred
 from stateward.actors.runtime.wakes import CROWDS, LOOK, Wakes, finish
-from tests.actors.runtime.rigs import owner, rig
+from tests.actors.runtime.rigs import Rig, owner, rig
 from tests.interrupts import Interrupter
 from tests.journals import held_back
 from tests.threads import WAIT, Gate, Job, eventually, in_thread
@@ -335,6 +336,14 @@ def test_committer_wakes_whom_nobody_has_woken() -> None:
         assert not it.committer.wakes.are_left()
 
 
+def send_three(it: Rig, state: OwnerState, woken: list[int]) -> None:
+    """Send commands whose senders note that they are woken, and wake nobody."""
+    for number in range(3):
+        wake = partial(woken.append, number)
+        reply = it.send(state, number)
+        reply.add_done_callback(partial(it.committer.wakes.thread, wake))
+
+
 def test_nobody_sleeps_behind_a_chore() -> None:
     """Whoever is left in the row is woken before something that may take long."""
     state, woken, chore = owner("w"), list[int](), Gate()
@@ -342,10 +351,7 @@ def test_nobody_sleeps_behind_a_chore() -> None:
         with held_back() as gate:
             first = it.send(state, 0)
             gate.wait_until_entered()
-            for number in range(3):
-                wake = partial(woken.append, number)
-                reply = it.send(state, number)
-                reply.add_done_callback(partial(it.committer.wakes.thread, wake))
+            send_three(it, state, woken)
             job = Job(it.committer.perform, partial(chore, None))
             eventually(lambda: it.committer._wanted.qsize() > 3, "the chore waits")
         chore.wait_until_entered()
@@ -362,10 +368,7 @@ def test_committer_that_ends_wakes_all() -> None:
         with held_back() as gate:
             first = it.send(state, 0)
             gate.wait_until_entered()
-            for number in range(3):
-                wake = partial(woken.append, number)
-                reply = it.send(state, number)
-                reply.add_done_callback(partial(it.committer.wakes.thread, wake))
+            send_three(it, state, woken)
             it.committer.abandon()
         it.committer.close()
     assert first.wait() == 1
