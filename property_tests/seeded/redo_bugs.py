@@ -23,7 +23,7 @@ REDO_BUGS: Final = (
         old="failure = self._write(store, []) or failure",
         new="pass",
         harm="A backup, a move or a migration misses what was written last.",
-        checks=("tests/guarantees/test_moving_live.py", SIMULATION),
+        checks=("tests/guarantees/test_logged.py",),
     ),
     Bug(
         name="eviction-forgets-the-log",
