@@ -20,6 +20,7 @@ from stateward.actors.core.errors import (
 from stateward.actors.store import rocksdb
 from stateward.actors.store.rocksdb import RocksJournal
 from tests.actors.store.disks import remount, small_disk
+from tests.threads import eventually
 
 
 def test_read_only_folder_is_told(tmp_path: Path) -> None:
@@ -160,9 +161,15 @@ def test_reader_begins_again_where_a_log_went_unread(
         journal.commit({b"a": b"1"}, sync=True)
         raced = Raced(monkeypatch)
 
+        def logs() -> set[Path]:
+            return set(Path(path).glob("*.log"))
+
         def turn() -> None:
+            before = logs()
             journal.commit({b"a": b"2"}, sync=True)
             journal._db.flush()
+            # The engine removes it in a thread of its own.
+            eventually(lambda: not before & logs(), "the log is gone")
 
         raced.acts = [turn, turn]
         with closing(RocksJournal(path, read_only=True)) as reader:
